@@ -1,0 +1,105 @@
+package issuance
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// BatchNo identifies a batch inside the store.
+type BatchNo int64
+
+// BatchState says where an order file stands.
+type BatchState string
+
+// The states of a batch. Their values are stored and reported.
+const (
+	BatchLoading  BatchState = "loading"  // being read; none of its orders can be sent
+	BatchAccepted BatchState = "accepted" // proven complete; its ready orders can be sent
+	BatchHeld     BatchState = "held"     // complete, but a person must release it
+	BatchRefused  BatchState = "refused"  // not taken; see its code
+	BatchSettled  BatchState = "settled"  // no order is left to send or decide
+	BatchClosed   BatchState = "closed"   // no further news is expected
+)
+
+var batchSuccessors = map[BatchState][]BatchState{
+	BatchLoading:  {BatchAccepted, BatchHeld, BatchRefused},
+	BatchHeld:     {BatchAccepted, BatchRefused},
+	BatchAccepted: {BatchSettled},
+	BatchSettled:  {BatchClosed, BatchAccepted},
+	BatchClosed:   {BatchAccepted},
+}
+
+// CanBecome reports whether a batch in state s may change to state to. A
+// settled or closed batch opens again only when an operator resubmits one of
+// its orders.
+func (s BatchState) CanBecome(to BatchState) bool {
+	for _, next := range batchSuccessors[s] {
+		if next == to {
+			return true
+		}
+	}
+	return false
+}
+
+// Batch is the content of one order file, once taken.
+type Batch struct {
+	No  BatchNo
+	ID  string // for people and file names: 20260301T221503-5f0c1a
+	Why Why    // of its last change of state
+
+	Source    string
+	IssuerID  string
+	FileName  string // as dropped
+	TakenName string // as claimed, in the same directory
+	Session   string // that loads it
+
+	Size     int64  // bytes, as read
+	SHA256   string // hex, of the file as dropped
+	Rows     int64  // as read
+	Control  *Control
+	State    BatchState
+	Code     Code
+	Reason   string
+	Archived string // where the original ended up, empty while it has not
+
+	BusinessDate string // YYYY-MM-DD
+	ReceivedAt   time.Time
+	DecidedAt    time.Time // accepted, held or refused
+	SettledAt    time.Time
+	ClosedAt     time.Time
+}
+
+// Transition changes the state of the batch and returns the event to append.
+// It fails, changing nothing, when the change is not legal.
+func (b *Batch) Transition(to BatchState, why Why) (Event, error) {
+	if !b.State.CanBecome(to) {
+		return Event{}, fmt.Errorf("batch %s cannot change from %s to %s", b.ID, b.State, to)
+	}
+	e := Event{Batch: b.No, Kind: KindBatch, From: string(b.State), To: string(to), Why: why}
+	b.State, b.Code, b.Reason, b.Why = to, why.Code, why.Reason, why
+	switch to {
+	case BatchAccepted, BatchHeld, BatchRefused:
+		b.DecidedAt = why.At
+	case BatchSettled:
+		b.SettledAt = why.At
+	case BatchClosed:
+		b.ClosedAt = why.At
+	}
+	return e, nil
+}
+
+// Control is what the control file says of its order file. The contract is
+// schemas/control-file.v1.schema.json.
+type Control struct {
+	File         string           `json:"file"`
+	Rows         int64            `json:"rows"`
+	SHA256       string           `json:"sha256"`
+	IssuerID     string           `json:"issuer_id"`
+	Environment  string           `json:"environment"`
+	Sequence     int64            `json:"sequence"`
+	BusinessDate string           `json:"business_date"`
+	CreatedAt    string           `json:"created_at"`
+	Products     map[string]int64 `json:"products,omitempty"`
+	Echo         json.RawMessage  `json:"echo,omitempty"`
+}

@@ -1,0 +1,74 @@
+package issuance
+
+// Code is a stable, machine-readable reason. Ours are listed in
+// schemas/reject-codes.v1.json with meaning and remedy; the list is append-only.
+// A refused order carries D1's own errorCode instead.
+type Code string
+
+// Codes of a file that is refused or held as a whole.
+const (
+	ControlInvalid       Code = "CONTROL_INVALID"
+	Truncated            Code = "TRUNCATED"
+	ChecksumMismatch     Code = "CHECKSUM_MISMATCH"
+	RowCountMismatch     Code = "ROW_COUNT_MISMATCH"
+	ProductCountMismatch Code = "PRODUCT_COUNT_MISMATCH"
+	SequenceRepeated     Code = "SEQUENCE_REPEATED"
+	SequenceGap          Code = "SEQUENCE_GAP"
+	DuplicateName        Code = "DUPLICATE_NAME"
+	DuplicateContent     Code = "DUPLICATE_CONTENT"
+	WrongEnvironment     Code = "WRONG_ENVIRONMENT"
+	WrongIssuer          Code = "WRONG_ISSUER"
+	HeaderInvalid        Code = "HEADER_INVALID"
+	FileUnreadable       Code = "FILE_UNREADABLE" // not text, a line beyond all bounds, vanished
+	TooLarge             Code = "TOO_LARGE"       // more rows or bytes than the source allows
+	TooManyRejects       Code = "TOO_MANY_REJECTS"
+	EmptyFile            Code = "EMPTY_FILE" // no rows and no control file that says so
+)
+
+// Codes of a row that is rejected.
+const (
+	FieldCount        Code = "FIELD_COUNT"
+	BadQuote          Code = "BAD_QUOTE"
+	RequiredMissing   Code = "REQUIRED_MISSING"
+	FormatInvalid     Code = "FORMAT_INVALID"
+	ValueNotAllowed   Code = "VALUE_NOT_ALLOWED"
+	UnknownProduct    Code = "UNKNOWN_PRODUCT"
+	LooksLikePAN      Code = "LOOKS_LIKE_PAN" // a PAN where an identifier belongs
+	PANInvalid        Code = "PAN_INVALID"    // length, digits or check digit
+	PANOutsideBIN     Code = "PAN_OUTSIDE_BIN"
+	ExpiryInvalid     Code = "EXPIRY_INVALID"
+	ExpiryImplausible Code = "EXPIRY_IMPLAUSIBLE" // past, or beyond the product's validity; MMYY?
+	NameNotEmbossable Code = "NAME_NOT_EMBOSSABLE"
+	CardDataMissing   Code = "CARD_DATA_MISSING"
+	CardDataTwice     Code = "CARD_DATA_TWICE" // both clear card data and a ready-made JWE
+	JWEMalformed      Code = "JWE_MALFORMED"
+	CountryNotAllowed Code = "COUNTRY_NOT_ALLOWED"
+	AddressIncomplete Code = "ADDRESS_INCOMPLETE"
+	GroupRequired     Code = "GROUP_REQUIRED" // BULK without group_id
+	OrderConflict     Code = "ORDER_CONFLICT" // order_id used before with other content
+	OrderRepeated     Code = "ORDER_REPEATED" // identical repeat; the row is a duplicate
+)
+
+// Codes of an order that is held.
+const (
+	OutcomeUnclear Code = "OUTCOME_UNCLEAR" // D1 could not say whether it has the order
+	PayloadLost    Code = "PAYLOAD_LOST"    // the sealed payload cannot be opened
+)
+
+// RowError is one thing wrong with a row. Text explains it to a core-banking
+// developer; Masked shows just enough of the value to find it.
+type RowError struct {
+	Ref    Ref
+	Line   int64
+	Column string // empty when it is about the row as a whole
+	Code   Code
+	Text   string
+	Masked string
+}
+
+// FirstUse tells where an order_id was used first.
+type FirstUse struct {
+	FileName   string
+	Line       int64
+	ContentMAC []byte
+}
