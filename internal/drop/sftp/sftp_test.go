@@ -44,6 +44,7 @@ func connect(t *testing.T, cfg sftp.Config) *sftp.Drop {
 
 func TestConformance(t *testing.T) {
 	droptest.Run(t, func(t *testing.T) (drop.Drop, string) {
+		t.Helper()
 		var dir string
 		_, cfg := serve(t, func(c *sftptest.Config) { dir = c.Dir })
 		return connect(t, cfg), dir

@@ -164,7 +164,7 @@ func (s *Server) Start() error {
 	if s.listener != nil {
 		return errors.New("start SFTP server: it is running")
 	}
-	listener, err := net.Listen("tcp", s.addr)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", s.addr)
 	if err != nil {
 		return fmt.Errorf("start SFTP server: %w", err)
 	}
