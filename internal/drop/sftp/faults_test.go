@@ -26,7 +26,7 @@ const soon = 10 * time.Second
 
 // impatient makes silence short.
 func impatient(cfg sftp.Config) sftp.Config {
-	cfg.DialTimeout, cfg.IdleTimeout = 500*time.Millisecond, 200*time.Millisecond
+	cfg.DialTimeout, cfg.IdleTimeout = time.Second, 400*time.Millisecond
 	return cfg
 }
 
@@ -141,6 +141,7 @@ func silentPort(t *testing.T) string {
 }
 
 func TestSilentHost(t *testing.T) {
+	t.Parallel()
 	_, cfg := serve(t)
 	cfg.Address = silentPort(t)
 	d := connect(t, impatient(cfg))
@@ -182,6 +183,7 @@ func TestNobodyListens(t *testing.T) {
 // TestSilentService: ssh lives and answers keepalives, the file service does
 // not answer any more.
 func TestSilentService(t *testing.T) {
+	t.Parallel()
 	for _, at := range []string{"list", "stat", "open", "read", "create", "write", "close", "rename"} {
 		var dir string
 		server, cfg := serve(t, dirOf(&dir))
@@ -282,6 +284,7 @@ func blackHole(t *testing.T, to string) (string, *atomic.Bool) {
 // TestCutCable: nothing arrives any more, nothing says so. The idle
 // connection is noticed by its missing keepalives and replaced.
 func TestCutCable(t *testing.T) {
+	t.Parallel()
 	server, cfg := serve(t)
 	addr, swallow := blackHole(t, server.Addr())
 	cfg.Address = addr
@@ -303,9 +306,10 @@ func TestCutCable(t *testing.T) {
 // TestSlowIsNotSilent: a transfer may last many times the idle timeout as
 // long as something arrives.
 func TestSlowIsNotSilent(t *testing.T) {
+	t.Parallel()
 	var dir string
 	server, cfg := serve(t, dirOf(&dir), func(c *sftptest.Config) { c.MaxRead = 8 << 10 })
-	const size = 240 << 10 // 30 reads of 20 ms
+	const size = 480 << 10 // 60 reads of 20 ms
 	plant(t, dir, "a.csv", strings.Repeat("x", size))
 	server.SetDelay(20 * time.Millisecond)
 	start := time.Now()
@@ -313,7 +317,7 @@ func TestSlowIsNotSilent(t *testing.T) {
 	if err != nil || got.Size != size {
 		t.Errorf("read %d bytes, %v", got.Size, err)
 	}
-	if took := time.Since(start); took < 400*time.Millisecond {
+	if took := time.Since(start); took < 800*time.Millisecond {
 		t.Errorf("took only %s: the test proves nothing", took)
 	}
 }
@@ -321,6 +325,7 @@ func TestSlowIsNotSilent(t *testing.T) {
 // TestSlowReaderKeepsItsConnection: who reads may take his time; keepalives
 // hold the line.
 func TestSlowReaderKeepsItsConnection(t *testing.T) {
+	t.Parallel()
 	var dir string
 	server, cfg := serve(t, dirOf(&dir))
 	plant(t, dir, "a.csv", strings.Repeat("x", 3<<20))

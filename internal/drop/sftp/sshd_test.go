@@ -49,7 +49,6 @@ func startSSHD(t *testing.T) sftp.Config {
 	dir := t.TempDir()
 	plant(t, dir, "host_key", hostPEM)
 	plant(t, dir, "authorized_keys", string(ssh.MarshalAuthorizedKey(userKey)))
-	plant(t, dir, "known_hosts", "")
 	port := freePort(t)
 	plant(t, dir, "sshd_config", fmt.Sprintf(`ListenAddress 127.0.0.1:%d
 HostKey %s/host_key
