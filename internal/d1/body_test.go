@@ -2,6 +2,7 @@ package d1
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
 )
@@ -28,7 +29,7 @@ func TestOnceBodyIsNotReadAfterTheEnd(t *testing.T) {
 	if b.seal() {
 		t.Error("it says that it was read")
 	}
-	if n, err := b.Read(make([]byte, 10)); n != 0 || err == nil || err == io.EOF {
+	if n, err := b.Read(make([]byte, 10)); n != 0 || !errors.Is(err, errSealed) {
 		t.Errorf("read %d bytes, %v", n, err)
 	}
 }

@@ -118,6 +118,12 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// Format implements [fmt.Formatter]. It shows whose client it is and nothing of
+// what it holds.
+func (c *Client) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "D1 client of %s", c.cfg.IssuerID)
+}
+
 // Close ends idle connections. Calls in flight go on.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
