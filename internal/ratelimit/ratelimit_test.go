@@ -266,6 +266,25 @@ func TestAcquireWithADeadContext(t *testing.T) {
 	}
 }
 
+// TestClockSetBack: slots that lie hours ahead belong to another clock.
+func TestClockSetBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &memoryStore{next: time.Now().Add(2 * time.Hour)}
+		l := newLimiter(t, store, ratelimit.Config{PerSecond: 10, Burst: 1})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		time.AfterFunc(500*time.Millisecond, func() { // the store has noticed, too
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			store.next = time.Time{}
+		})
+		if _, err := l.Acquire(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestStoreDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
