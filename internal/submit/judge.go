@@ -21,9 +21,18 @@ func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time
 	}
 	e := retry.Of(err)
 	out.Code, out.Reason = issuance.Code(e.Code), e.Reason
+	if e.Class.Sent() && saysDuplicate(e) {
+		// An earlier attempt got through after all. Only D1's own record tells
+		// what became of it.
+		out.To, out.NextAttemptAt = issuance.Unknown, now
+		out.Reason = cmp.Or(out.Reason, "D1 says that it has the order already")
+		return out, answer{kind: accepted}
+	}
 	switch e.Class {
 	case retry.Refused:
-		return r.judgeRefusal(out, e, now)
+		out.To = issuance.Refused
+		out.Code = cmp.Or(out.Code, issuance.Code(status(e)))
+		return out, answer{kind: refused, reason: strings.TrimSpace(string(out.Code) + " " + e.Reason)}
 	case retry.NotDone:
 		out.To = issuance.Ready
 		out.Reason = cmp.Or(out.Reason, "not delivered: "+status(e))
@@ -55,18 +64,6 @@ func tells(e *retry.Error) answer {
 	}
 }
 
-func (r *Runner) judgeRefusal(out issuance.Outcome, e *retry.Error, now time.Time) (issuance.Outcome, answer) {
-	if saysDuplicate(e) {
-		// An earlier attempt got through after all. Only D1's own record tells
-		// what became of it.
-		out.To, out.NextAttemptAt = issuance.Unknown, now
-		return out, answer{kind: accepted}
-	}
-	out.To = issuance.Refused
-	out.Code = cmp.Or(out.Code, issuance.Code(fmt.Sprintf("HTTP_%d", e.Status)))
-	return out, answer{kind: refused, reason: strings.TrimSpace(string(out.Code) + " " + e.Reason)}
-}
-
 const conflict = 409
 
 // saysDuplicate reports whether D1 refuses because it has the order already.
@@ -79,5 +76,5 @@ func status(e *retry.Error) string {
 	if e.Status == 0 {
 		return "no answer"
 	}
-	return fmt.Sprintf("HTTP %d", e.Status)
+	return fmt.Sprintf("HTTP_%d", e.Status)
 }

@@ -60,10 +60,11 @@ func TestOutcomes(t *testing.T) {
 	class := func(c retry.Class, status int, code, reason string, after time.Duration) error {
 		return fmt.Errorf("send order: %w", &retry.Error{Class: c, Status: status, Code: code, Reason: reason, After: after})
 	}
+	const alreadyThere = "D1 says that it has the order already"
 	for name, tt := range map[string]struct {
 		err  error
 		want issuance.Outcome
-		rest time.Duration // until the next attempt
+		rest time.Duration // exactly, until the next attempt
 		sum  Summary
 		slow []time.Duration
 	}{
@@ -73,18 +74,20 @@ func TestOutcomes(t *testing.T) {
 		"refused without a code": {class(retry.Refused, 400, "", "", 0),
 			issuance.Outcome{To: issuance.Refused, Code: "HTTP_400"}, 0, Summary{Refused: 1}, nil},
 		"D1 has it already": {class(retry.Refused, 403, "DUPLICATE_REQUEST", "", 0),
-			issuance.Outcome{To: issuance.Unknown, Code: "DUPLICATE_REQUEST"}, 0, Summary{Unknown: 1}, nil},
+			issuance.Outcome{To: issuance.Unknown, Code: "DUPLICATE_REQUEST", Reason: alreadyThere}, 0, Summary{Unknown: 1}, nil},
+		"D1 has it already, as the client reads it": {class(retry.Unknown, 409, "DUPLICATE_REQUEST", "", 0),
+			issuance.Outcome{To: issuance.Unknown, Code: "DUPLICATE_REQUEST", Reason: alreadyThere}, 0, Summary{Unknown: 1}, nil},
 		"conflict": {class(retry.Refused, 409, "", "", 0),
-			issuance.Outcome{To: issuance.Unknown}, 0, Summary{Unknown: 1}, nil},
+			issuance.Outcome{To: issuance.Unknown, Reason: alreadyThere}, 0, Summary{Unknown: 1}, nil},
 		"server error": {class(retry.Unknown, 500, "HTTP_500", "", 0),
-			issuance.Outcome{To: issuance.Unknown, Code: "HTTP_500", Reason: "outcome unknown: HTTP 500"}, time.Minute, Summary{Unknown: 1}, nil},
+			issuance.Outcome{To: issuance.Unknown, Code: "HTTP_500", Reason: "outcome unknown: HTTP_500"}, time.Minute, Summary{Unknown: 1}, nil},
 		"unclassified": {errors.New("reset"),
 			issuance.Outcome{To: issuance.Unknown, Code: "UNCLASSIFIED", Reason: "outcome unknown: no answer"}, time.Minute, Summary{Unknown: 1}, nil},
 		"throttled": {class(retry.NotDone, 429, "HTTP_429", "", 90*time.Second),
-			issuance.Outcome{To: issuance.Ready, Code: "HTTP_429", Reason: "not delivered: HTTP 429"}, 90 * time.Second,
+			issuance.Outcome{To: issuance.Ready, Code: "HTTP_429", Reason: "not delivered: HTTP_429"}, 90 * time.Second,
 			Summary{NotDone: 1}, []time.Duration{90 * time.Second}},
 		"throttled, no hint": {class(retry.NotDone, 429, "HTTP_429", "", 0),
-			issuance.Outcome{To: issuance.Ready, Code: "HTTP_429", Reason: "not delivered: HTTP 429"}, 30 * time.Second,
+			issuance.Outcome{To: issuance.Ready, Code: "HTTP_429", Reason: "not delivered: HTTP_429"}, 30 * time.Second,
 			Summary{NotDone: 1}, []time.Duration{0}},
 		"connection refused": {&retry.Error{Class: retry.NotDone, Code: retry.CodeTransport, Unavailable: true},
 			issuance.Outcome{To: issuance.Ready, Code: "TRANSPORT", Reason: "not delivered: no answer"}, 30 * time.Second,
@@ -109,6 +112,9 @@ func TestOutcomes(t *testing.T) {
 				}
 				if diff := cmp.Diff(tt.want, got); diff != "" {
 					t.Errorf("order (-want +got):\n%s", diff)
+				}
+				if o.NextAttemptAt.IsZero() != (o.State != issuance.Unknown && tt.rest == 0) {
+					t.Errorf("next attempt at %s", o.NextAttemptAt)
 				}
 				if tt.rest > 0 && !o.NextAttemptAt.Equal(start.Add(tt.rest)) {
 					t.Errorf("rests %s, want %s", o.NextAttemptAt.Sub(start), tt.rest)
