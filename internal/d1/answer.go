@@ -121,6 +121,10 @@ func (t *looseText) UnmarshalJSON(b []byte) error {
 		*t = looseText(b)
 		return nil
 	}
+	if inner := b[1 : len(b)-1]; plain(inner) {
+		*t = looseText(inner)
+		return nil
+	}
 	var s string
 	if err := json.Unmarshal(b, &s); err != nil {
 		return err //nolint:wrapcheck // encoding/json names the place itself

@@ -29,6 +29,16 @@ func newKey(tb testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
+// p384 returns a key on a curve that D1 does not use.
+func p384(tb testing.TB) *ecdsa.PrivateKey {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return key
+}
+
 func product() issuance.Product {
 	return issuance.Product{
 		ID: "VISA_DEBIT_STD", ChipConfig: "visa-di-01", ODAKeyIndex: "01", DerivationKeyIndex: "02",
@@ -317,16 +327,12 @@ func TestJWEIsWhatGoJoseReads(t *testing.T) {
 
 func TestNewEncoderRefuses(t *testing.T) {
 	t.Parallel()
-	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	good := newKey(t)
 	for name, keys := range map[string][]d1.JWEKey{
 		"no key":           nil,
 		"no id":            {{Public: &good.PublicKey}},
 		"no public key":    {{ID: "k"}},
-		"another curve":    {{ID: "k", Public: &p384.PublicKey}},
+		"another curve":    {{ID: "k", Public: &p384(t).PublicKey}},
 		"a bad second key": {{ID: "k", Public: &good.PublicKey}, {ID: "l"}},
 	} {
 		if _, err := d1.NewEncoder(d1.EncoderConfig{JWEKeys: keys}); err == nil {

@@ -3,7 +3,6 @@ package d1
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -75,16 +74,14 @@ func (l *loose[T]) UnmarshalJSON(b []byte) error {
 // one operation for every element, empty when there is nothing we understand,
 // so that no piece of news disappears unseen.
 func ParseOperations(body []byte) ([]issuance.Operation, error) {
-	if !json.Valid(body) {
-		return nil, ErrNotJSON
-	}
 	var outer struct {
 		Operations []loose[wireOperation] `json:"operations"`
 	}
-	if err := json.Unmarshal(body, &outer); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoOperations, err)
+	err := json.Unmarshal(body, &outer)
+	if _, broken := errors.AsType[*json.SyntaxError](err); broken {
+		return nil, ErrNotJSON
 	}
-	if outer.Operations == nil {
+	if err != nil || outer.Operations == nil {
 		return nil, ErrNoOperations
 	}
 	operations := make([]issuance.Operation, len(outer.Operations))
@@ -138,7 +135,7 @@ func freeText(t looseText) string {
 // databases and terminals dislike, cut to a number of bytes.
 func printable(t looseText, most int) string {
 	s := strings.TrimSpace(string(t))
-	if plain(s) && len(s) <= most {
+	if len(s) <= most && plain(s) {
 		return s
 	}
 	s = strings.Map(func(r rune) rune {
@@ -154,9 +151,10 @@ func printable(t looseText, most int) string {
 	return strings.TrimSpace(s)
 }
 
-func plain(s string) bool {
+// plain reports whether s is printable ASCII that JSON writes as it is.
+func plain[T string | []byte](s T) bool {
 	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
+		if s[i] < ' ' || s[i] > '~' || s[i] == '\\' {
 			return false
 		}
 	}

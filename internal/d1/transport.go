@@ -8,7 +8,7 @@ import (
 
 const (
 	dialTimeout = 10 * time.Second
-	idleTimeout = 90 * time.Second
+	idleTimeout = 50 * time.Second // below the 60 s after which gateways commonly close: an order written into a closing connection is Unknown
 	pingAfter   = 15 * time.Second
 	pingTimeout = 5 * time.Second
 )

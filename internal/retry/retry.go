@@ -97,7 +97,7 @@ func Of(err error) *Error {
 	return &Error{Class: Unknown, Code: "UNCLASSIFIED", Err: err}
 }
 
-// Code of an error for which no answer arrived.
+// CodeTransport is the code of an error for which no answer arrived.
 const CodeTransport = "TRANSPORT"
 
 // Transport classifies an error for which no usable answer arrived. sent says
