@@ -174,7 +174,7 @@ func (l *Limiter) await(ctx context.Context) error {
 		return fmt.Errorf("wait for the rate limit: %w", ctx.Err())
 	}
 	for {
-		wait, slowed, ok := l.take()
+		wait, slowed, ok := l.take() //nolint:contextcheck // slots reserved ahead are not this caller's alone
 		if ok {
 			return nil
 		}

@@ -1,0 +1,47 @@
+package d1
+
+import (
+	"bytes"
+	"io"
+	"testing"
+)
+
+func TestOnceBodyIsReadOnce(t *testing.T) {
+	t.Parallel()
+	content := bytes.Repeat([]byte("x"), 100_000)
+	b := newOnceBody(content)
+	got, err := io.ReadAll(b)
+	if err != nil || !bytes.Equal(got, content) {
+		t.Errorf("read %d bytes, %v", len(got), err)
+	}
+	if got, err = io.ReadAll(b); err != nil || len(got) != 0 {
+		t.Errorf("read %d bytes again, %v", len(got), err)
+	}
+	if !b.seal() {
+		t.Error("it says that it was not read")
+	}
+}
+
+func TestOnceBodyIsNotReadAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	b := newOnceBody([]byte("order"))
+	if b.seal() {
+		t.Error("it says that it was read")
+	}
+	if n, err := b.Read(make([]byte, 10)); n != 0 || err == nil || err == io.EOF {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+}
+
+// TestTransportHasNoSurprises: dead HTTP/2 connections are found, and no proxy
+// is taken from the environment.
+func TestTransportHasNoSurprises(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(Config{InFlight: 8})
+	if tr.HTTP2.SendPingTimeout == 0 || tr.HTTP2.PingTimeout == 0 {
+		t.Error("idle HTTP/2 connections are not probed")
+	}
+	if tr.Proxy != nil || tr.MaxConnsPerHost != 9 || !tr.ForceAttemptHTTP2 {
+		t.Error("the transport is not ours")
+	}
+}
