@@ -33,6 +33,14 @@ import (
 // a million times.
 const MaxRowBreaks = 20
 
+// A file whose columns have slipped may name a new product in every row. What
+// goes beyond MaxProducts is counted under Other, so that neither our memory
+// nor the report grows with it.
+const (
+	MaxProducts = 500
+	Other       = "(other)"
+)
+
 // Line is what became of one row. Order is valid only until the function it is
 // given to returns.
 type Line struct {
@@ -96,17 +104,24 @@ type walk struct {
 func (w *walk) add(o *issuance.Order) {
 	w.result.Lines++
 	w.result.Totals.AddOrder(o)
-	product := w.result.Products[o.ProductID]
-	if product == nil {
-		product = &issuance.Totals{}
-		w.result.Products[o.ProductID] = product
-	}
+	product := w.product(o.ProductID)
 	product.Rows++
 	product.AddOrder(o)
 	if row := o.Ref.Row(); row != w.lastRow+1 {
 		w.rowBreak("row after row "+strconv.FormatInt(w.lastRow, 10), w.lastRow+1, row)
 	}
 	w.lastRow = o.Ref.Row()
+}
+
+func (w *walk) product(id string) *issuance.Totals {
+	products := w.result.Products
+	if products[id] == nil && len(products) >= MaxProducts {
+		id = Other
+	}
+	if products[id] == nil {
+		products[id] = &issuance.Totals{}
+	}
+	return products[id]
 }
 
 func (w *walk) rowBreak(equation string, want, got int64) {

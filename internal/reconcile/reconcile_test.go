@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -167,6 +168,24 @@ func TestRowBreaksAreBounded(t *testing.T) {
 	}
 	if rows != MaxRowBreaks || r.Balanced() {
 		t.Errorf("%d breaks about single rows, want %d; balanced %v", rows, MaxRowBreaks, r.Balanced())
+	}
+}
+
+func TestProductsAreBounded(t *testing.T) {
+	const rows = 3 * MaxProducts
+	slipped := func(yield func(issuance.Order, error) bool) {
+		for row := range int64(rows) {
+			if !yield(order(row+1, issuance.Rejected, fmt.Sprint("product ", row)), nil) {
+				return
+			}
+		}
+	}
+	r, err := Reconcile(&issuance.Batch{Rows: rows}, slipped, Discard)
+	if err != nil || !r.Balanced() {
+		t.Fatal(err, r.Breaks)
+	}
+	if len(r.Products) != MaxProducts+1 || r.Products[Other].Rows != rows-MaxProducts {
+		t.Errorf("%d products, %d rows under %s", len(r.Products), r.Products[Other].Rows, Other)
 	}
 }
 
