@@ -51,7 +51,8 @@ type Source struct {
 	MaxBytes   int64
 	MaxRows    int64
 
-	Checker Checker
+	// Rules returns the rules as they are at a time: expiries are judged by it.
+	Rules   func(now time.Time) Checker
 	Encoder Encoder
 }
 

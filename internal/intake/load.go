@@ -48,6 +48,7 @@ func (s *Stage) load(ctx context.Context, src *Source, b *issuance.Batch) (_ loa
 		return loaded{}, fmt.Errorf("open %s: %w", b.FileName, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	rules := src.Rules(s.Now())
 	m := &meter{r: f, sum: sha256.New(), limit: src.MaxBytes}
 	result := loaded{products: announced(b.Control)}
 
@@ -62,7 +63,7 @@ func (s *Stage) load(ctx context.Context, src *Source, b *issuance.Batch) (_ loa
 	for range s.Workers {
 		group.Go(func() error {
 			for c := range work {
-				c.done <- s.prepare(src, b, c)
+				c.done <- s.prepare(src, rules, b, c)
 			}
 			return nil
 		})
@@ -143,10 +144,10 @@ func newChunk() *chunk {
 
 // prepare checks, encrypts and seals the rows of a chunk. Afterwards no clear
 // card data of the chunk is referred to any more.
-func (s *Stage) prepare(src *Source, b *issuance.Batch, c *chunk) error {
+func (s *Stage) prepare(src *Source, rules Checker, b *issuance.Batch, c *chunk) error {
 	c.orders = make([]issuance.NewOrder, 0, len(c.records))
 	for i := range c.records {
-		n, err := s.order(src, b, &c.records[i])
+		n, err := s.order(src, rules, b, &c.records[i])
 		if err != nil {
 			return fmt.Errorf("line %d: %w", c.records[i].Line, err)
 		}
@@ -158,10 +159,10 @@ func (s *Stage) prepare(src *Source, b *issuance.Batch, c *chunk) error {
 
 // order makes the order of a row: ready with its sealed request, or rejected
 // with everything that is wrong.
-func (s *Stage) order(src *Source, b *issuance.Batch, rec *orderfile.Record) (issuance.NewOrder, error) {
-	n := issuance.NewOrder{Order: src.Checker.Summary(*rec)}
+func (s *Stage) order(src *Source, rules Checker, b *issuance.Batch, rec *orderfile.Record) (issuance.NewOrder, error) {
+	n := issuance.NewOrder{Order: rules.Summary(*rec)}
 	n.Ref, n.Line, n.IssuerID = issuance.NewRef(b.No, rec.RowNo), rec.Line, src.IssuerID
-	instruction, found := src.Checker.Check(*rec)
+	instruction, found := rules.Check(*rec)
 	if len(found) > 0 {
 		for i := range found {
 			found[i].Ref, found[i].Line = n.Ref, rec.Line

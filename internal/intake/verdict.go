@@ -47,7 +47,7 @@ func (s *Stage) judge(ctx context.Context, src *Source, b *issuance.Batch) (verd
 		return verdict{}, err
 	}
 	b.Size, b.Rows, b.SHA256 = loaded.size, loaded.rows, loaded.sha256
-	if w := checkLoaded(src, b, loaded); w.refused() {
+	if w := checkLoaded(b, loaded); w.refused() {
 		return w, nil
 	}
 	if b.Control == nil {
@@ -89,12 +89,12 @@ func (s *Stage) checkControl(ctx context.Context, src *Source, b *issuance.Batch
 		return refuse(issuance.ControlInvalid, "%v", err), nil
 	}
 	b.Control, b.BusinessDate = &control, control.BusinessDate
-	return CheckControl(&control, b.FileName, src.IssuerID, src.Environment), nil
+	return checkControlFile(&control, b.FileName, src.IssuerID, src.Environment), nil
 }
 
-// CheckControl compares a control file with the file beside it and with the
+// checkControlFile compares a control file with the file beside it and with the
 // source it came from.
-func CheckControl(c *issuance.Control, fileName, issuerID, environment string) verdict {
+func checkControlFile(c *issuance.Control, fileName, issuerID, environment string) verdict {
 	switch {
 	case c.File != fileName:
 		return refuse(issuance.ControlInvalid, "the control file is about %s, not about %s", path.Base(c.File), fileName)
@@ -160,7 +160,7 @@ func (s *Stage) checkPrior(ctx context.Context, src *Source, by issuance.PriorKe
 }
 
 // checkLoaded compares what was read with what was announced.
-func checkLoaded(src *Source, b *issuance.Batch, l loaded) verdict {
+func checkLoaded(b *issuance.Batch, l loaded) verdict {
 	if l.fault.refused() {
 		return l.fault
 	}
