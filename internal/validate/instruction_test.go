@@ -40,7 +40,7 @@ func TestInstruction(t *testing.T) {
 		ShipmentType: "BULK", GroupID: "container-001", DispatchID: "dispatch-2030-03-01",
 		DeliveryAddress: cardholder.Address{
 			Title: text("Mme"), FirstName: text("Zofia"), LastName: text("Testowa 000123"), CompanyName: text("Testowa SARL"),
-			Line1: text("17 Rue de l'Exemple"), Line2: text("Bât. B"), Line3: text("c/o Exemple"), City: text("Besançon"), State: text("Doubs"),
+			Line1: text("17 Rue du Specimen"), Line2: text("Bât. B"), Line3: text("c/o Specimen"), City: text("Besançon"), State: text("Doubs"),
 			ZipCode: text("25000"), CountryCode: text("FR"), Phone: text("+33100000000"),
 		},
 		IndividualAddress: cardholder.Address{

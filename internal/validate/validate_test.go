@@ -36,7 +36,7 @@ func goodRow() *orderfile.Row {
 		CardImage: "img-1", MemberID: text("M-1"), DesignLines: text("Credit|Since 2030"), CarrierLanguage: "fr", CarrierLines: text("Bonjour"),
 		ShipmentType: "BULK", GroupID: "container-001", DispatchID: "dispatch-2030-03-01",
 		DeliveryTitle: text("Mme"), DeliveryFirstName: text("Zofia"), DeliveryLastName: text("Testowa 000123"),
-		DeliveryCompanyName: text("Testowa SARL"), DeliveryLine1: text("17 Rue de l'Exemple"), DeliveryLine2: text("Bât. B"), DeliveryLine3: text("c/o Exemple"),
+		DeliveryCompanyName: text("Testowa SARL"), DeliveryLine1: text("17 Rue du Specimen"), DeliveryLine2: text("Bât. B"), DeliveryLine3: text("c/o Specimen"),
 		DeliveryCity: text("Besançon"), DeliveryState: text("Doubs"), DeliveryZipCode: text("25000"), DeliveryCountryCode: "FR", DeliveryPhone: text("+33100000000"),
 		IndividualTitle: text("M."), IndividualFirstName: text("Anselm"), IndividualLastName: text("Musterfrau"),
 		IndividualCompanyName: text("Muster GmbH"), IndividualLine1: text("1 Musterstraße"), IndividualLine2: text("Hof"), IndividualLine3: text("c/o Muster"),
@@ -44,7 +44,9 @@ func goodRow() *orderfile.Row {
 	}
 }
 
-func sampleJWE() string { return orderfiletest.NoiseJWE(orderfiletest.SampleKid, func() byte { return 7 }) }
+func sampleJWE() string {
+	return orderfiletest.NoiseJWE(orderfiletest.SampleKid, func() byte { return 7 })
+}
 
 // noClear empties the card data columns.
 func noClear(r *orderfile.Row) {
