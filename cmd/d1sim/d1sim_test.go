@@ -106,8 +106,8 @@ func TestMutualTLSWithTheMaterialItMakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close()
-	if resp.StatusCode != 200 {
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
 		t.Errorf("token: %d", resp.StatusCode)
 	}
 	all, err := stop()
@@ -154,7 +154,7 @@ func TestConfigurationFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer http.DefaultClient.CloseIdleConnections()
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)

@@ -2,11 +2,8 @@ package d1sim
 
 import (
 	"fmt"
-	"maps"
 	"net/url"
 	"time"
-
-	"github.com/goccy/go-yaml"
 )
 
 // Settings are what can be switched while the simulator runs, by
@@ -122,17 +119,21 @@ func (s *Settings) validate() error {
 	if st := s.Faults.ErrorStatus; st < 400 || st > 599 {
 		return fmt.Errorf("d1sim: error status %d is not an error", st)
 	}
+	if u := s.NotificationURL; u != "" {
+		if p, err := url.Parse(u); err != nil || p.Host == "" || (p.Scheme != "http" && p.Scheme != "https") {
+			return fmt.Errorf("d1sim: notification URL %q is not an http(s) URL", u)
+		}
+	}
+	return s.validateProduction()
+}
+
+func (s *Settings) validateProduction() error {
 	if n := s.Production.ShipmentUpdates; n < -1 || n > 50 {
 		return fmt.Errorf("d1sim: %d shipment updates, want -1 to 50", n)
 	}
 	for id, o := range s.Production.Outcomes {
 		if _, ok := outcomeOf(o); !ok {
 			return fmt.Errorf("d1sim: unknown outcome %q of order %q", o, id)
-		}
-	}
-	if u := s.NotificationURL; u != "" {
-		if p, err := url.Parse(u); err != nil || p.Host == "" || (p.Scheme != "http" && p.Scheme != "https") {
-			return fmt.Errorf("d1sim: notification URL %q is not an http(s) URL", u)
 		}
 	}
 	return s.validateShares()
@@ -156,21 +157,7 @@ func (s *Settings) validateShares() error {
 	return nil
 }
 
-// merge lays a JSON or YAML document over the settings: what it does not name
-// stays. Unknown names are errors.
-func (s Settings) merge(doc []byte) (Settings, error) {
-	s.Production.Outcomes = maps.Clone(s.Production.Outcomes)
-	if err := yaml.UnmarshalWithOptions(doc, &s, yaml.Strict()); err != nil {
-		return s, fmt.Errorf("d1sim: read settings: %w", err)
-	}
-	return s.checked()
-}
-
 func (s Settings) checked() (Settings, error) {
 	s = s.withDefaults()
 	return s, s.validate()
-}
-
-func (s Settings) json() ([]byte, error) {
-	return yaml.MarshalWithOptions(s, yaml.JSON())
 }
