@@ -18,6 +18,10 @@ type Settings struct {
 	OneOpenOrderPerCard bool `yaml:"one_open_order_per_card"`
 	// RateLimit of each issuer's order requests.
 	RateLimit RateLimit `yaml:"rate_limit"`
+	// BatchRateLimit of each issuer's batch orders.
+	BatchRateLimit RateLimit `yaml:"batch_rate_limit"`
+	// BatchAnswer is BatchPerCard (default), BatchAll or BatchOff.
+	BatchAnswer string `yaml:"batch_answer"`
 	// Latency of every order and status request, evenly spread.
 	Latency Latency `yaml:"latency"`
 	// SkipDecryption takes encryptedData as given, for measurements.
@@ -97,6 +101,8 @@ func (s Settings) withDefaults() Settings {
 	def(&s.Day, time.Second)
 	def(&s.Duplicates, DuplicatesReplay)
 	def(&s.RateLimit.RetryAfter, time.Second)
+	def(&s.BatchRateLimit.RetryAfter, time.Second)
+	def(&s.BatchAnswer, BatchPerCard)
 	def(&s.Faults.ErrorStatus, 503)
 	def(&s.Faults.SlowFor, time.Minute)
 	def(&s.Production.ShipmentUpdates, 2)
@@ -112,7 +118,13 @@ func (s *Settings) validate() error {
 	default:
 		return fmt.Errorf("d1sim: unknown duplicate mode %q", s.Duplicates)
 	}
-	if s.Day <= 0 || s.RateLimit.PerSecond < 0 || s.RateLimit.Burst < 0 || s.Latency.Min < 0 ||
+	switch s.BatchAnswer {
+	case BatchPerCard, BatchAll, BatchOff:
+	default:
+		return fmt.Errorf("d1sim: unknown batch answer %q", s.BatchAnswer)
+	}
+	if s.Day <= 0 || s.RateLimit.PerSecond < 0 || s.RateLimit.Burst < 0 ||
+		s.BatchRateLimit.PerSecond < 0 || s.BatchRateLimit.Burst < 0 || s.Latency.Min < 0 ||
 		s.StatusLag < 0 || s.NotificationDelay < 0 || s.Faults.SlowFor < 0 {
 		return fmt.Errorf("d1sim: a duration or rate is negative")
 	}
