@@ -2,9 +2,28 @@ package d1
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"regexp"
+	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
+
+// TestSafeReason: whatever D1 repeats, no long number and nothing unprintable
+// gets into an error.
+func TestSafeReason(t *testing.T) {
+	t.Parallel()
+	allowed := regexp.MustCompile(`^[A-Za-z0-9_.\[\] -]{0,80}$`)
+	rapid.Check(t, func(t *rapid.T) {
+		parts := rapid.SliceOf(rapid.OneOf(rapid.String(), rapid.StringMatching(`([0-9][ ./-]?){10,20}`), rapid.StringN(70, 90, -1)))
+		got := safeReason(strings.Join(parts.Draw(t, "parts"), ""))
+		if !allowed.MatchString(got) || longNumber.MatchString(got) {
+			t.Fatalf("kept %q", got)
+		}
+	})
+}
 
 func TestOnceBodyIsReadOnce(t *testing.T) {
 	t.Parallel()
@@ -28,7 +47,7 @@ func TestOnceBodyIsNotReadAfterTheEnd(t *testing.T) {
 	if b.seal() {
 		t.Error("it says that it was read")
 	}
-	if n, err := b.Read(make([]byte, 10)); n != 0 || err == nil || err == io.EOF {
+	if n, err := b.Read(make([]byte, 10)); n != 0 || !errors.Is(err, errSealed) {
 		t.Errorf("read %d bytes, %v", n, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -28,6 +29,7 @@ func newTLSFake(t *testing.T, http2 bool, card http.HandlerFunc) (*fakeD1, func(
 	f := &fakeD1{key: newKey(t), card: card}
 	f.server = httptest.NewUnstartedServer(f)
 	f.server.EnableHTTP2 = http2
+	f.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	f.server.TLS = ca.serverTLS(t)
 	f.server.StartTLS()
 	t.Cleanup(f.server.Close)
@@ -248,7 +250,7 @@ func TestHTTP2SaysTryAgain(t *testing.T) {
 			var requests atomic.Int32
 			var group sync.WaitGroup
 			serve := func(conn net.Conn) {
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				if _, err := io.CopyN(io.Discard, conn, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
 					return
 				}

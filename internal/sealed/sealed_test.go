@@ -17,20 +17,20 @@ import (
 
 func testKey(fill byte) []byte { return bytes.Repeat([]byte{fill}, KeySize) }
 
-func mustRing(t testing.TB, current string, keys map[string][]byte) *Keyring {
-	t.Helper()
+func mustRing(tb testing.TB, current string, keys map[string][]byte) *Keyring {
+	tb.Helper()
 	ring, err := NewKeyring(current, keys)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return ring
 }
 
-func mustSeal(t testing.TB, ring *Keyring, plain, aad []byte) []byte {
-	t.Helper()
+func mustSeal(tb testing.TB, ring *Keyring, plain, aad []byte) []byte {
+	tb.Helper()
 	box, err := ring.Seal(plain, aad)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return box
 }

@@ -94,7 +94,7 @@ func (f *fixture) local(name string) string { return filepath.Join(f.dir, filepa
 func (f *fixture) mkdir(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		if err := os.MkdirAll(f.local(name), 0o755); err != nil {
+		if err := os.MkdirAll(f.local(name), 0o750); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -102,13 +102,13 @@ func (f *fixture) mkdir(t *testing.T, names ...string) {
 
 func (f *fixture) plant(t *testing.T, name, content string) {
 	t.Helper()
-	if err := os.WriteFile(f.local(name), []byte(content), 0o644); err != nil {
+	if err := os.WriteFile(f.local(name), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// onDisk is what is really under a name; ok is false when nothing is.
-func (f *fixture) onDisk(t *testing.T, name string) (content string, ok bool) {
+// onDisk is what is really under a name, and whether there is anything.
+func (f *fixture) onDisk(t *testing.T, name string) (string, bool) {
 	t.Helper()
 	b, err := os.ReadFile(f.local(name))
 	if errors.Is(err, os.ErrNotExist) {
@@ -190,6 +190,7 @@ func noise(size int) string {
 }
 
 func testList(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "in/b.csv", "12345")
 	f.plant(t, "in/a.csv", "")
 	f.plant(t, "in/.hidden", "1")
@@ -221,11 +222,13 @@ func testList(t *testing.T, f *fixture) {
 }
 
 func testListMissing(t *testing.T, f *fixture) {
+	t.Helper()
 	_, err := f.List(f.ctx(t), "nowhere")
 	wantError(t, err, drop.ErrNotExist)
 }
 
 func testOpen(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "in/a.csv", "one\ntwo\n")
 	f.plant(t, "in/empty.csv", "")
 	if got := f.read(t, "in/a.csv"); got != "one\ntwo\n" {
@@ -237,6 +240,7 @@ func testOpen(t *testing.T, f *fixture) {
 }
 
 func testOpenMissing(t *testing.T, f *fixture) {
+	t.Helper()
 	_, err := f.Open(f.ctx(t), "in/a.csv")
 	wantError(t, err, drop.ErrNotExist)
 	if err == nil || !strings.Contains(err.Error(), "in/a.csv") {
@@ -245,6 +249,7 @@ func testOpenMissing(t *testing.T, f *fixture) {
 }
 
 func testCloseEarly(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "in/a.csv", noise(3<<20))
 	for range 20 { // more often than there are connections
 		r, err := f.Open(f.ctx(t), "in/a.csv")
@@ -264,6 +269,7 @@ func testCloseEarly(t *testing.T, f *fixture) {
 }
 
 func testBigFile(t *testing.T, f *fixture) {
+	t.Helper()
 	content := noise(20<<20 + 12345)
 	got, err := f.Put(f.ctx(t), "out/big.csv", text(content))
 	if err != nil {
@@ -278,6 +284,7 @@ func testBigFile(t *testing.T, f *fixture) {
 }
 
 func testRename(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "in/a.csv", "x")
 	if err := f.Rename(f.ctx(t), "in/a.csv", "archive/a.csv.1"); err != nil {
 		t.Fatal(err)
@@ -287,6 +294,7 @@ func testRename(t *testing.T, f *fixture) {
 }
 
 func testRenameExists(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "in/a.csv", "new")
 	f.plant(t, "archive/a.csv", "old")
 	wantError(t, f.Rename(f.ctx(t), "in/a.csv", "archive/a.csv"), drop.ErrExist)
@@ -296,11 +304,13 @@ func testRenameExists(t *testing.T, f *fixture) {
 }
 
 func testRenameMissing(t *testing.T, f *fixture) {
+	t.Helper()
 	wantError(t, f.Rename(f.ctx(t), "in/a.csv", "archive/a.csv"), drop.ErrNotExist)
 	f.wantGone(t, "archive/a.csv")
 }
 
 func testRenameNoDirectory(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "in/a.csv", "x")
 	err := f.Rename(f.ctx(t), "in/a.csv", "nowhere/a.csv")
 	if err == nil || errors.Is(err, drop.ErrNotExist) || !strings.Contains(err.Error(), "nowhere") {
@@ -311,6 +321,7 @@ func testRenameNoDirectory(t *testing.T, f *fixture) {
 
 // testClaimRace: many take the same file, each to a name of its own.
 func testClaimRace(t *testing.T, f *fixture) {
+	t.Helper()
 	const claimants = 4
 	for round := range 10 {
 		f.plant(t, "in/a.csv", "x")
@@ -323,14 +334,13 @@ func testClaimRace(t *testing.T, f *fixture) {
 		won := 0
 		for i, err := range errs {
 			name := fmt.Sprintf("archive/%d-%d", round, i)
-			switch {
-			case err == nil:
+			if err == nil {
 				won++
 				f.wantOnDisk(t, name, "x")
-			default:
-				wantError(t, err, drop.ErrNotExist)
-				f.wantGone(t, name)
+				continue
 			}
+			wantError(t, err, drop.ErrNotExist)
+			f.wantGone(t, name)
 		}
 		if won != 1 {
 			t.Fatalf("%d claims won in round %d: %v", won, round, errs)
@@ -340,6 +350,7 @@ func testClaimRace(t *testing.T, f *fixture) {
 }
 
 func testPut(t *testing.T, f *fixture) {
+	t.Helper()
 	got, err := f.Put(f.ctx(t), "out/r.csv", func(w io.Writer) error {
 		for i := range 5000 {
 			if _, err := fmt.Fprintf(w, "line %d\n", i); err != nil {
@@ -365,6 +376,7 @@ func testPut(t *testing.T, f *fixture) {
 }
 
 func testPutExists(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "out/r.csv", "old")
 	_, err := f.Put(f.ctx(t), "out/r.csv", func(io.Writer) error {
 		t.Error("content was asked for")
@@ -383,6 +395,7 @@ func testPutExists(t *testing.T, f *fixture) {
 }
 
 func testPutContentFails(t *testing.T, f *fixture) {
+	t.Helper()
 	broken := errors.New("the rows ran out")
 	_, err := f.Put(f.ctx(t), "out/r.csv", func(w io.Writer) error {
 		return errors.Join(text(noise(100<<10))(w), broken)
@@ -392,6 +405,7 @@ func testPutContentFails(t *testing.T, f *fixture) {
 }
 
 func testPutNoDirectory(t *testing.T, f *fixture) {
+	t.Helper()
 	if _, err := f.Put(f.ctx(t), "nowhere/r.csv", text("x")); err == nil {
 		t.Error("no error")
 	}
@@ -400,6 +414,7 @@ func testPutNoDirectory(t *testing.T, f *fixture) {
 
 // testPutAtomic looks on all the time while files are put.
 func testPutAtomic(t *testing.T, f *fixture) {
+	t.Helper()
 	content := noise(256 << 10)
 	ctx := f.ctx(t)
 	done := make(chan struct{})
@@ -437,6 +452,7 @@ func testPutAtomic(t *testing.T, f *fixture) {
 }
 
 func testNames(t *testing.T, f *fixture) {
+	t.Helper()
 	for _, name := range []string{
 		"with space.csv", "Ünïcödé-€-漢字.csv", "-dash.csv", "quote'\"$x`.csv", "star*?[a].csv", "trailing ", "back\\slash",
 		strings.Repeat("long", 50) + ".csv", "in.deep..csv",
@@ -460,6 +476,7 @@ func testNames(t *testing.T, f *fixture) {
 }
 
 func testBadNames(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "in/a.csv", "x")
 	for _, name := range []string{
 		"", "/", "/etc/passwd", "..", "../a.csv", "in/../../a.csv", "in/../in/a.csv", "in//a.csv", "in/", "./in/a.csv", "in/\x00", "in/a\nb",
@@ -478,6 +495,7 @@ func testBadNames(t *testing.T, f *fixture) {
 
 // testLinks: a link is not a regular file, so nobody picks it up.
 func testLinks(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "in/a.csv", "x")
 	if err := os.Symlink("a.csv", f.local("in/link.csv")); err != nil {
 		t.Skip(err)
@@ -494,6 +512,7 @@ func testLinks(t *testing.T, f *fixture) {
 }
 
 func testCancelled(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "in/a.csv", "x")
 	ctx, cancel := context.WithCancel(f.ctx(t))
 	cancel()
@@ -509,6 +528,7 @@ func testCancelled(t *testing.T, f *fixture) {
 }
 
 func testCancelledReading(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "in/a.csv", noise(10<<20))
 	ctx, cancel := context.WithCancel(f.ctx(t))
 	r, err := f.Open(ctx, "in/a.csv")
@@ -528,6 +548,7 @@ func testCancelledReading(t *testing.T, f *fixture) {
 }
 
 func testCancelledPutting(t *testing.T, f *fixture) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(f.ctx(t))
 	_, err := f.Put(ctx, "out/a.csv", func(w io.Writer) error {
 		if err := text(noise(1 << 20))(w); err != nil {
@@ -541,6 +562,7 @@ func testCancelledPutting(t *testing.T, f *fixture) {
 }
 
 func testChecksum(t *testing.T, f *fixture) {
+	t.Helper()
 	content := noise(100_000)
 	f.plant(t, "in/a.csv", content)
 	got, err := drop.Checksum(f.ctx(t), f, "in/a.csv")
@@ -555,6 +577,7 @@ func testChecksum(t *testing.T, f *fixture) {
 }
 
 func testClosed(t *testing.T, f *fixture) {
+	t.Helper()
 	f.plant(t, "in/a.csv", "x")
 	if _, err := f.List(f.ctx(t), "in"); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	droptest.Run(t, func(t *testing.T) (drop.Drop, string) {
+		t.Helper()
 		dir := t.TempDir()
 		d, err := localdir.New(dir)
 		if err != nil {

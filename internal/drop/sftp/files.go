@@ -27,7 +27,8 @@ func (d *Drop) List(ctx context.Context, dir string) ([]drop.Entry, error) {
 		return nil, d.fail("list", dir, err)
 	}
 	var found []fs.FileInfo
-	err := d.do(ctx, func(c *conn) (err error) {
+	err := d.do(ctx, func(c *conn) error {
+		var err error
 		found, err = c.sftp.ReadDirContext(ctx, d.path(dir))
 		return err
 	})
@@ -119,6 +120,7 @@ func (d *Drop) Put(ctx context.Context, name string, content func(io.Writer) err
 // what a missing file means there.
 type putFiles struct{ *Drop }
 
+// Rename implements [drop.Files].
 func (f putFiles) Rename(ctx context.Context, from, to string) error {
 	return f.rename(ctx, from, to, false)
 }
@@ -129,7 +131,8 @@ func (d *Drop) Stat(ctx context.Context, name string) (drop.Entry, error) {
 		return drop.Entry{}, d.fail("stat", name, err)
 	}
 	var info fs.FileInfo
-	err := d.do(ctx, func(c *conn) (err error) {
+	err := d.do(ctx, func(c *conn) error {
+		var err error
 		info, err = c.sftp.Lstat(d.path(name))
 		return err
 	})
@@ -190,7 +193,7 @@ func entryOf(info fs.FileInfo) drop.Entry {
 type handle struct {
 	drop   *Drop
 	name   string
-	ctx    context.Context //nolint:containedctx // the context of Open bounds the use of the file
+	ctx    context.Context // the context of Open bounds the use of the file
 	cancel func()
 	conn   *conn
 	file   *pkgsftp.File
@@ -201,27 +204,28 @@ func (d *Drop) open(ctx context.Context, op, name string, h *handle, flags int) 
 	if err := drop.CheckName(name); err != nil {
 		return d.fail(op, name, err)
 	}
-	h.drop, h.name = d, name
-	h.ctx, h.cancel = d.bounded(ctx)
+	ctx, cancel := d.bounded(ctx)
+	h.drop, h.name, h.ctx, h.cancel = d, name, ctx, cancel
 	for fresh := false; ; fresh = true {
-		c, reused, err := d.acquire(h.ctx, fresh)
+		c, reused, err := d.acquire(ctx, fresh)
 		if err != nil {
-			h.cancel()
+			cancel()
 			return d.fail(op, name, err)
 		}
 		h.conn = c
-		err = c.run(h.ctx, func() (err error) {
+		err = c.run(ctx, func() error {
+			var err error
 			h.file, err = c.sftp.OpenFile(d.path(name), flags)
 			return err
 		})
 		if err == nil {
 			return nil
 		}
-		again := reused && flags == os.O_RDONLY && !c.alive() && h.ctx.Err() == nil
+		again := reused && flags == os.O_RDONLY && !c.alive() && ctx.Err() == nil
 		d.release(c)
 		if !again {
-			err = d.explain(h.ctx, err)
-			h.cancel()
+			err = d.explain(ctx, err)
+			cancel()
 			return d.fail(op, name, err)
 		}
 	}

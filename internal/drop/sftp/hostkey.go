@@ -137,6 +137,11 @@ func knownTypes(check ssh.HostKeyCallback, address string) ([]string, error) {
 
 type noKey struct{}
 
-func (noKey) Type() string                        { return "none" }
-func (noKey) Marshal() []byte                     { return []byte("none") }
+// Type implements [ssh.PublicKey].
+func (noKey) Type() string { return "none" }
+
+// Marshal implements [ssh.PublicKey].
+func (noKey) Marshal() []byte { return []byte("none") }
+
+// Verify implements [ssh.PublicKey].
 func (noKey) Verify([]byte, *ssh.Signature) error { return errors.New("not a key") }

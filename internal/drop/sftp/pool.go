@@ -20,7 +20,7 @@ type Drop struct {
 	auth    []ssh.AuthMethod
 	keyType atomic.Value // string: the type of the host key that was right
 	slots   chan struct{}
-	closed  context.Context //nolint:containedctx // ends with Close
+	closed  context.Context // ends with Close
 	end     context.CancelCauseFunc
 	wg      sync.WaitGroup
 
@@ -95,9 +95,9 @@ func (d *Drop) bounded(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// acquire takes an idle connection or makes one, when fresh is asked for or
-// none is left.
-func (d *Drop) acquire(ctx context.Context, fresh bool) (_ *conn, reused bool, err error) {
+// acquire takes an idle connection, which it says, or makes one, when fresh is
+// asked for or none is left.
+func (d *Drop) acquire(ctx context.Context, fresh bool) (*conn, bool, error) {
 	select {
 	case d.slots <- struct{}{}:
 	case <-ctx.Done():

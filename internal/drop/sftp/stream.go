@@ -27,6 +27,7 @@ type reader struct {
 	err    error
 }
 
+// Read implements [io.Reader].
 func (r *reader) Read(p []byte) (int, error) {
 	if len(r.buffer) == 0 && r.err == nil {
 		r.fill()
@@ -47,7 +48,8 @@ func (r *reader) fill() {
 		r.space = make([]byte, r.size)
 	}
 	n, eof := 0, false
-	err := r.run("read", func() (err error) {
+	err := r.run("read", func() error {
+		var err error
 		n, err = r.file.ReadAt(r.space[:r.size], r.offset)
 		if err == io.EOF { //nolint:errorlint // a lost connection wraps io.EOF
 			eof, err = true, nil
@@ -72,7 +74,8 @@ func (r *reader) fill() {
 // proves that it was the file that ended, and not the connection.
 func (r *reader) end() error {
 	var info fs.FileInfo
-	err := r.run("read", func() (err error) {
+	err := r.run("read", func() error {
+		var err error
 		info, err = r.file.Stat()
 		return err
 	})
@@ -104,8 +107,11 @@ func (r *reader) Close() error {
 // after an error.
 type writer struct{ handle }
 
-func (w *writer) Write(p []byte) (n int, err error) {
-	err = w.run("write", func() (err error) {
+// Write implements [io.Writer].
+func (w *writer) Write(p []byte) (int, error) {
+	n := 0
+	err := w.run("write", func() error {
+		var err error
 		n, err = w.file.Write(p)
 		return err
 	})
