@@ -37,11 +37,10 @@ func (r *run) deliver(ctx context.Context, place *Place, d *issuance.Delivery) e
 		case err != nil:
 			return err
 		}
-		d.Rows, d.Size, d.SHA256, d.DeliveredAt = c.Rows, c.Size, c.SHA256, r.cfg.Now().UTC()
-		if err := r.store.MarkDelivered(ctx, *d); err != nil {
+		if err := r.store.MarkDelivered(ctx, d.ID, c.Rows, c.Size, c.SHA256); err != nil {
 			return fmt.Errorf("record delivery: %w", err)
 		}
-		r.summary.count(d, c.Balanced)
+		r.summary.count(d, &c)
 		line := r.log.Info()
 		if !c.Balanced {
 			line = r.log.Error().Strs("err", c.Breaks)
@@ -188,14 +187,14 @@ func (r *run) render(ctx context.Context, d *issuance.Delivery, w io.Writer) (Co
 	if d.Kind == issuance.DeliverStatus {
 		return r.renderStatus(ctx, d, w)
 	}
-	b, err := r.batch(ctx, d.Batch)
+	b, err := r.store.BatchByNo(ctx, d.Batch) // it may have closed since the plan
 	if err != nil {
 		return Control{}, err
 	}
 	if d.Kind == issuance.DeliverReceipt {
-		return r.renderReceipt(ctx, d, b, w)
+		return r.renderReceipt(ctx, d, &b, w)
 	}
-	return r.renderReconciliation(ctx, d, b, w)
+	return r.renderReconciliation(ctx, d, &b, w)
 }
 
 type meter struct{ size int64 }

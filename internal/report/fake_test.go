@@ -24,10 +24,12 @@ type memory struct {
 	events     []issuance.Event // ID is the place, from 1
 	deliveries []issuance.Delivery
 	fault      func(op string) error
+	now        func() time.Time
 }
 
-func newMemory() *memory {
+func newMemory(now func() time.Time) *memory {
 	return &memory{
+		now:    now,
 		orders: map[issuance.BatchNo][]issuance.Order{}, rowErrors: map[issuance.BatchNo][]issuance.RowError{},
 		fault: func(string) error { return nil },
 	}
@@ -69,6 +71,10 @@ func (m *memory) Batches(_ context.Context, f issuance.BatchFilter) ([]issuance.
 	return slices.Clone(m.batches), m.fault("Batches")
 }
 
+func (m *memory) BatchByNo(_ context.Context, no issuance.BatchNo) (issuance.Batch, error) {
+	return m.batches[no-1], m.fault("BatchByNo")
+}
+
 func (m *memory) OrdersOfBatch(_ context.Context, no issuance.BatchNo) iter.Seq2[issuance.Order, error] {
 	return func(yield func(issuance.Order, error) bool) {
 		for _, o := range m.orders[no] {
@@ -80,6 +86,17 @@ func (m *memory) OrdersOfBatch(_ context.Context, no issuance.BatchNo) iter.Seq2
 			yield(issuance.Order{}, err)
 		}
 	}
+}
+
+func (m *memory) ProductTotals(_ context.Context, no issuance.BatchNo) (map[string]issuance.Totals, error) {
+	products := map[string]issuance.Totals{}
+	for _, o := range m.orders[no] {
+		totals := products[o.ProductID]
+		totals.Rows++
+		totals.AddOrder(&o)
+		products[o.ProductID] = totals
+	}
+	return products, m.fault("ProductTotals")
 }
 
 func (m *memory) RowErrors(_ context.Context, no issuance.BatchNo) iter.Seq2[issuance.RowError, error] {
@@ -109,13 +126,12 @@ func (m *memory) LastEventID(context.Context) (int64, error) {
 	return int64(len(m.events)), m.fault("LastEventID")
 }
 
-func (m *memory) LastEventOfBatch(_ context.Context, no issuance.BatchNo) (int64, error) {
-	for _, e := range slices.Backward(m.events) {
-		if e.Batch == no {
-			return e.ID, m.fault("LastEventOfBatch")
-		}
+func (m *memory) ChangedBatches(_ context.Context, after, upTo int64) (map[issuance.BatchNo]int64, error) {
+	last := map[issuance.BatchNo]int64{}
+	for _, e := range m.events[after:upTo] {
+		last[e.Batch] = e.ID
 	}
-	return 0, m.fault("LastEventOfBatch")
+	return last, m.fault("ChangedBatches")
 }
 
 func (m *memory) ChangedOrders(_ context.Context, issuerID string, after, upTo int64) iter.Seq2[issuance.Order, error] {
@@ -154,7 +170,7 @@ func (m *memory) Deliveries(_ context.Context, f issuance.DeliveryFilter) ([]iss
 func (m *memory) nameFree(id int64, destination, name string) error {
 	for _, d := range m.deliveries {
 		if d.ID != id && d.Destination == destination && d.Name == name {
-			return fmt.Errorf("delivery %s exists", name)
+			return fmt.Errorf("%s: %w", name, issuance.ErrNameTaken)
 		}
 	}
 	return nil
@@ -167,7 +183,7 @@ func (m *memory) PlanDelivery(_ context.Context, d issuance.Delivery) (issuance.
 	if err := m.fault("PlanDelivery before"); err != nil {
 		return d, err
 	}
-	d.ID = int64(len(m.deliveries) + 1)
+	d.ID, d.PlannedAt = int64(len(m.deliveries)+1), m.now()
 	m.deliveries = append(m.deliveries, d)
 	return d, m.fault("PlanDelivery")
 }
@@ -184,11 +200,12 @@ func (m *memory) RenameDelivery(_ context.Context, id int64, revision int, name 
 	return m.fault("RenameDelivery")
 }
 
-func (m *memory) MarkDelivered(_ context.Context, d issuance.Delivery) error {
+func (m *memory) MarkDelivered(_ context.Context, id, rows, size int64, sha256 string) error {
 	if err := m.fault("MarkDelivered before"); err != nil {
 		return err
 	}
-	m.deliveries[d.ID-1] = d
+	d := &m.deliveries[id-1]
+	d.Rows, d.Size, d.SHA256, d.DeliveredAt = rows, size, sha256, m.now()
 	return m.fault("MarkDelivered")
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
+	"slices"
 	"strconv"
 
 	"cardbatch/internal/issuance"
@@ -99,24 +101,33 @@ func intakeOf(t *issuance.Totals) intakeTotals {
 	return counts
 }
 
-// countReceipt walks the orders once before the first line is written, because
-// the totals stand at the top, where people look for them. Nothing of a refused
-// file is taken, and its orders are gone.
+// countReceipt lets the store count, because the totals stand at the top, where
+// people look for them, and a file without rejected rows needs no walk at all.
+// Nothing of a refused file is taken, and its orders are gone.
 func (r *run) countReceipt(ctx context.Context, b *issuance.Batch, c *Control) (intakeTotals, error) {
 	if b.State == issuance.BatchRefused {
 		counts := intakeTotals{rows: b.Rows, rejected: b.Rows}
 		c.Totals = counts.terms()
 		return counts, nil
 	}
-	result, err := reconcile.Reconcile(b, r.store.OrdersOfBatch(ctx, b.No), reconcile.Discard)
+	products, err := r.store.ProductTotals(ctx, b.No)
 	if err != nil {
 		return intakeTotals{}, err
 	}
-	for id, totals := range result.Products {
-		c.Products[productKey(id)] = intakeOf(totals).terms()
+	var sum, other issuance.Totals
+	for _, id := range slices.Sorted(maps.Keys(products)) {
+		totals := products[id]
+		sum.Merge(totals)
+		if len(c.Products) < reconcile.MaxProducts {
+			c.Products[productKey(id)] = intakeOf(&totals).terms()
+		} else {
+			other.Merge(totals)
+			c.Products[reconcile.Other] = intakeOf(&other).terms()
+		}
 	}
-	c.addBreaks(result.Breaks)
-	counts := intakeOf(&result.Totals)
+	sum.Rows = b.Rows
+	c.addBreaks(sum.Breaks())
+	counts := intakeOf(&sum)
 	c.Totals = counts.terms()
 	return counts, nil
 }

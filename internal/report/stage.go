@@ -68,18 +68,18 @@ func (r *run) loadBatches(ctx context.Context) error {
 	return nil
 }
 
-// batch returns a batch, also one that arrived after the run began.
+// batch returns a batch as it was at the beginning of the run, or is when it
+// arrived later.
 func (r *run) batch(ctx context.Context, no issuance.BatchNo) (*issuance.Batch, error) {
 	if b := r.byNo[no]; b != nil {
 		return b, nil
 	}
-	if err := r.loadBatches(ctx); err != nil {
+	b, err := r.store.BatchByNo(ctx, no)
+	if err != nil {
 		return nil, err
 	}
-	if b := r.byNo[no]; b != nil {
-		return b, nil
-	}
-	return nil, fmt.Errorf("batch %d: %w", no, issuance.ErrNotFound)
+	r.byNo[no] = &b
+	return &b, nil
 }
 
 func (s *Stage) source(name string) *Source {
