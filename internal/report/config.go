@@ -14,8 +14,10 @@ import (
 	"cardbatch/internal/issuance"
 )
 
-// Batches is what the stage reads of batches and orders.
+// Batches is what the stage needs of batches and orders.
 type Batches interface {
+	// AdvanceBatches settles and closes the batches that are ready for it.
+	AdvanceBatches(ctx context.Context) (settled, closed int, err error)
 	// Batches returns batches in order of arrival.
 	Batches(ctx context.Context, filter issuance.BatchFilter) ([]issuance.Batch, error)
 	// BatchByNo returns one batch as it is now.

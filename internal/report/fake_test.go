@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"sync"
 	"time"
 
 	"cardbatch/internal/drop"
@@ -17,7 +16,6 @@ import (
 // memory is a store in memory, with the contract that the stage's interfaces
 // state. Its values are copied in and out.
 type memory struct {
-	mu         sync.Mutex
 	batches    []issuance.Batch
 	orders     map[issuance.BatchNo][]issuance.Order
 	rowErrors  map[issuance.BatchNo][]issuance.RowError
@@ -62,6 +60,11 @@ func (m *memory) hear(ref issuance.Ref, op issuance.Operation, at time.Time) {
 	for _, e := range events {
 		m.addEvent(e)
 	}
+}
+
+// AdvanceBatches leaves it to the tests when a batch settles.
+func (m *memory) AdvanceBatches(context.Context) (settled, closed int, err error) {
+	return 0, 0, m.fault("AdvanceBatches")
 }
 
 func (m *memory) Batches(_ context.Context, f issuance.BatchFilter) ([]issuance.Batch, error) {

@@ -36,6 +36,12 @@ func (s *Stage) RunOnce(ctx context.Context, opts Options) (Summary, error) {
 	if err := r.opts.check(s.cfg.Now()); err != nil {
 		return Summary{}, err
 	}
+	if r.opts.wants(issuance.DeliverReconciliation) {
+		// Who settled a batch, and when, must not decide what the morning's files show.
+		if _, _, err := s.store.AdvanceBatches(ctx); err != nil {
+			return r.summary, fmt.Errorf("report: %w", err)
+		}
+	}
 	if err := r.loadBatches(ctx); err != nil {
 		return r.summary, err
 	}

@@ -28,25 +28,25 @@ type house struct {
 	now     time.Time
 }
 
-func openHouse(t testing.TB) *house {
-	t.Helper()
-	h := &house{dir: t.TempDir(), now: time.Date(2026, 3, 1, 22, 15, 3, 0, time.UTC)}
+func openHouse(tb testing.TB) *house {
+	tb.Helper()
+	h := &house{dir: tb.TempDir(), now: time.Date(2026, 3, 1, 22, 15, 3, 0, time.UTC)}
 	now := func() time.Time { return h.now }
-	h.store = storetest.Open(t, storetest.NewPath(t), now)
+	h.store = storetest.Open(tb, storetest.NewPath(tb), now)
 	var err error
-	if h.session, err = h.store.StartSession(t.Context(), "test"); err != nil {
-		t.Fatal(err)
+	if h.session, err = h.store.StartSession(tb.Context(), "test"); err != nil {
+		tb.Fatal(err)
 	}
 	for _, sub := range []string{"reports", "quarantine"} {
 		if err := os.Mkdir(filepath.Join(h.dir, sub), 0o700); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	local, err := localdir.New(h.dir)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = local.Close() })
+	tb.Cleanup(func() { _ = local.Close() })
 	reports := report.Place{Name: "local:reports", Dir: "reports", Drop: local}
 	h.stage, err = report.New(report.Config{
 		Sources: []report.Source{{Name: "core", Reports: reports,
@@ -55,19 +55,19 @@ func openHouse(t testing.TB) *house {
 		Now:     now,
 	}, h.store, zerolog.Nop())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return h
 }
 
 // take puts a file of n orders, every tenth of them rejected, into the store.
-func (h *house) take(t testing.TB, name string, n int, to issuance.BatchState, why issuance.Why) issuance.BatchNo {
-	t.Helper()
-	ctx := t.Context()
+func (h *house) take(tb testing.TB, name string, n int, to issuance.BatchState, why issuance.Why) issuance.BatchNo {
+	tb.Helper()
+	ctx := tb.Context()
 	b, err := h.store.ClaimFile(ctx, issuance.Batch{Source: "core", IssuerID: "demo-bank", FileName: name, TakenName: name + ".taken",
 		BusinessDate: "2026-03-01"})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for first := 1; first <= n; first += 2000 {
 		var orders []issuance.NewOrder
@@ -75,13 +75,13 @@ func (h *house) take(t testing.TB, name string, n int, to issuance.BatchState, w
 			orders = append(orders, newOrder(b.No, name, int64(row)))
 		}
 		if err := h.store.AddOrders(ctx, b.No, orders); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	b.Rows, b.Size, b.SHA256 = int64(n), 4711, strings.Repeat("ab", 32)
 	b.Control = &issuance.Control{File: name, Rows: int64(n), Sequence: int64(b.No), BusinessDate: "2026-03-01"}
 	if err := h.store.DecideBatch(ctx, b, to, why); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.No
 }
@@ -103,47 +103,40 @@ func newOrder(no issuance.BatchNo, name string, row int64) issuance.NewOrder {
 }
 
 // submit claims everything that is ready and says that D1 has it.
-func (h *house) submit(t testing.TB) []issuance.Claim {
-	t.Helper()
-	claims, err := h.store.ClaimReady(t.Context(), "demo-bank", h.session, 1<<20)
+func (h *house) submit(tb testing.TB) []issuance.Claim {
+	tb.Helper()
+	claims, err := h.store.ClaimReady(tb.Context(), "demo-bank", h.session, 1<<20)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var outcomes []issuance.Outcome
 	for _, c := range claims {
 		outcomes = append(outcomes, issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Submitted, OperationID: "op-" + c.OrderID})
 	}
-	if err := h.store.RecordOutcomes(t.Context(), h.session, outcomes); err != nil {
-		t.Fatal(err)
+	if err := h.store.RecordOutcomes(tb.Context(), h.session, outcomes); err != nil {
+		tb.Fatal(err)
 	}
 	return claims
 }
 
-func (h *house) ship(t testing.TB, claims ...issuance.Claim) {
-	t.Helper()
+func (h *house) ship(tb testing.TB, claims ...issuance.Claim) {
+	tb.Helper()
 	n := issuance.Notification{IssuerID: "demo-bank", Digest: []byte(h.now.String()), Body: []byte("sealed"), ReceivedAt: h.now}
 	for _, c := range claims {
 		n.Operations = append(n.Operations, issuance.Operation{OperationID: "op-" + c.OrderID, Operation: issuance.OperationProduce,
 			Status: issuance.OperationSuccessful, CardID: c.CardID, IssuerRequestID: c.OrderID, EndTime: h.now,
 			Production: issuance.CardShipped, Shipment: issuance.Shipment{Carrier: "laposte", TrackingNumber: "LP" + c.CardID, Status: "InTransit"}})
 	}
-	if _, err := h.store.ApplyNotification(t.Context(), n); err != nil {
-		t.Fatal(err)
+	if _, err := h.store.ApplyNotification(tb.Context(), n); err != nil {
+		tb.Fatal(err)
 	}
 }
 
-func (h *house) advance(t testing.TB) {
-	t.Helper()
-	if _, _, err := h.store.AdvanceBatches(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (h *house) run(t testing.TB) report.Summary {
-	t.Helper()
-	summary, err := h.stage.RunOnce(t.Context(), report.Options{BusinessDate: h.now.Format(time.DateOnly)})
+func (h *house) run(tb testing.TB) report.Summary {
+	tb.Helper()
+	summary, err := h.stage.RunOnce(tb.Context(), report.Options{BusinessDate: h.now.Format(time.DateOnly)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return summary
 }
@@ -198,7 +191,6 @@ func TestOnTheRealStore(t *testing.T) {
 	claims := h.submit(t)
 	h.now = h.now.Add(time.Hour)
 	h.ship(t, claims[:2]...)
-	h.advance(t)
 	if got := h.run(t); got.Receipts != 0 || got.Reconciliations != 1 || got.Statuses != 1 || !got.Balanced() {
 		t.Fatalf("settled: %+v", got)
 	}
@@ -212,8 +204,6 @@ func TestOnTheRealStore(t *testing.T) {
 
 	h.now = h.now.Add(24 * time.Hour)
 	h.ship(t, claims...)
-	h.now = h.now.Add(time.Minute)
-	h.advance(t)
 	h.now = h.now.Add(time.Minute)
 	if got := h.run(t); got.Receipts != 0 || got.Reconciliations != 1 || got.Statuses != 1 {
 		t.Fatalf("closed: %+v", got)
@@ -253,7 +243,6 @@ func BenchmarkFromTheStore(b *testing.B) {
 			h := openHouse(b)
 			h.take(b, "cards-1.csv", b.N, issuance.BatchAccepted, issuance.Why{Stage: "intake"})
 			h.ship(b, h.submit(b)...)
-			h.advance(b)
 			b.ReportAllocs()
 			b.ResetTimer()
 			summary, err := h.stage.RunOnce(b.Context(), report.Options{Kinds: []string{kind}})
