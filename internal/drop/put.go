@@ -111,7 +111,7 @@ func tempName(name string) string {
 	return dir + "." + base + "." + rand.Text()[:16] + ".part"
 }
 
-func write(ctx context.Context, files Files, temp string, content func(io.Writer) error) (_ Written, err error) {
+func write(ctx context.Context, files Files, temp string, content func(io.Writer) error) (Written, error) {
 	file, err := files.Create(ctx, temp)
 	if err != nil {
 		return Written{}, fmt.Errorf("create temporary file: %w", err)

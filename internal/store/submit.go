@@ -17,8 +17,7 @@ func (s *Store) ClaimReady(ctx context.Context, issuerID, session string, max in
 	var claims []issuance.Claim
 	err := s.write(ctx, "claim orders", func(t *tx) error {
 		claims = claims[:0]
-		open, err := list(t, scanInt, `SELECT no FROM batch
-			WHERE issuer_id = $1 AND state IN ('loading', 'accepted', 'held', 'settled') AND state = 'accepted' ORDER BY no`, issuerID)
+		open, err := list(t, scanInt, `SELECT no FROM batch b WHERE `+openBatch+`b.state = 'accepted' AND b.issuer_id = $1 ORDER BY no`, issuerID)
 		if err != nil {
 			return err
 		}
@@ -52,7 +51,7 @@ func (t *tx) claim(claims []issuance.Claim, no int64, u issuance.Urgency, max in
 		err = row.Scan(&d.Ref, &d.OrderID, &d.CardID, &d.Attempt, &d.lastEvent, &d.Payload)
 		return d, err
 	}, `SELECT o.ref, o.order_id, o.card_id, o.attempts + 1, o.last_event, p.body FROM orders o LEFT JOIN payload p ON p.ref = o.ref
-		WHERE o.batch_no = $1 AND o.state = 'ready' AND o.urgency = $2 AND o.next_attempt_at <= $3
+		WHERE `+openOrder+`o.batch_no = $1 AND o.state = 'ready' AND o.urgency = $2 AND o.next_attempt_at <= $3
 		ORDER BY o.next_attempt_at, o.ref LIMIT $4`, no, int64(u), micros(t.now), max)
 	if err != nil {
 		return claims, err
@@ -194,7 +193,7 @@ func (s *Store) DecideUnknown(ctx context.Context, outcomes []issuance.Outcome) 
 // those that must still wait included.
 func (s *Store) ReadyCount(ctx context.Context, issuerID string) (n int64, err error) {
 	_, err = one(s.reader(ctx), []any{&n}, `SELECT count(*) FROM batch b JOIN orders o ON o.batch_no = b.no
-		WHERE b.issuer_id = $1 AND `+isOpen+`b.state = 'accepted' AND o.state = 'ready'`, issuerID)
+		WHERE b.issuer_id = $1 AND `+openBatch+`b.state = 'accepted' AND `+openOrder+`o.state = 'ready'`, issuerID)
 	return n, wrap("count ready orders", err)
 }
 

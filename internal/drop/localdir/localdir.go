@@ -220,10 +220,11 @@ func entryOf(info fs.FileInfo) drop.Entry {
 }
 
 type reader struct {
-	ctx  context.Context //nolint:containedctx // the context of Open bounds the reading
+	ctx  context.Context // the context of Open bounds the reading
 	file *os.File
 }
 
+// Read implements [io.Reader].
 func (r *reader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
@@ -231,13 +232,15 @@ func (r *reader) Read(p []byte) (int, error) {
 	return r.file.Read(p)
 }
 
+// Close implements [io.Closer].
 func (r *reader) Close() error { return r.file.Close() }
 
 type writer struct {
-	ctx  context.Context //nolint:containedctx // the context of Create bounds the writing
+	ctx  context.Context // the context of Create bounds the writing
 	file *os.File
 }
 
+// Write implements [io.Writer].
 func (w *writer) Write(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err
@@ -245,4 +248,5 @@ func (w *writer) Write(p []byte) (int, error) {
 	return w.file.Write(p)
 }
 
+// Close makes the file durable.
 func (w *writer) Close() error { return errors.Join(w.file.Sync(), w.file.Close()) }

@@ -14,6 +14,7 @@ import (
 // files answers the requests of one session from the served directory.
 type files struct {
 	root  *os.Root
+	cfg   Config
 	fault func(op, path string) error
 }
 
@@ -22,6 +23,8 @@ func (f *files) do(op, path string, run func() error) error {
 	switch err := f.fault(op, path); {
 	case errors.Is(err, Lie):
 		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return sftp.ErrSSHFxPermissionDenied // the library knows only the errors of the system
 	case err != nil:
 		return err
 	}
@@ -40,7 +43,8 @@ func local(path string) string {
 func (f *files) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 	name := local(r.Filepath)
 	h := &handle{files: f, name: name}
-	err := f.do("open", name, func() (err error) {
+	err := f.do("open", name, func() error {
+		var err error
 		h.file, err = f.root.Open(name)
 		return err
 	})
@@ -63,7 +67,8 @@ func (f *files) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 		mode |= os.O_TRUNC
 	}
 	h := &handle{files: f, name: name}
-	err := f.do("create", name, func() (err error) {
+	err := f.do("create", name, func() error {
+		var err error
 		h.file, err = f.root.OpenFile(name, mode, 0o644)
 		return err
 	})
@@ -103,6 +108,9 @@ func (f *files) rename(from, to string) error {
 		if _, err := f.root.Lstat(to); err == nil {
 			return fs.ErrExist
 		}
+		return f.root.Rename(from, to)
+	}
+	if f.cfg.RenameOverwrites {
 		return f.root.Rename(from, to)
 	}
 	if err := f.root.Link(from, to); err != nil {
@@ -217,11 +225,14 @@ type handle struct {
 }
 
 // ReadAt implements [io.ReaderAt].
-func (h *handle) ReadAt(p []byte, offset int64) (n int, err error) {
+func (h *handle) ReadAt(p []byte, offset int64) (int, error) {
 	n, eof := 0, io.EOF
-	err = h.files.do("read", h.name, func() error {
+	err := h.files.do("read", h.name, func() error {
 		if h.file == nil {
 			return nil
+		}
+		if most := h.files.cfg.MaxRead; most > 0 && len(p) > most {
+			p = p[:most]
 		}
 		n, eof = h.file.ReadAt(p, offset)
 		return nil
@@ -233,12 +244,13 @@ func (h *handle) ReadAt(p []byte, offset int64) (n int, err error) {
 }
 
 // WriteAt implements [io.WriterAt].
-func (h *handle) WriteAt(p []byte, offset int64) (n int, err error) {
-	n = len(p)
-	err = h.files.do("write", h.name, func() (err error) {
+func (h *handle) WriteAt(p []byte, offset int64) (int, error) {
+	n := len(p)
+	err := h.files.do("write", h.name, func() error {
 		if h.file == nil {
 			return nil
 		}
+		var err error
 		n, err = h.file.WriteAt(p, offset)
 		return err
 	})
