@@ -179,7 +179,7 @@ func TestHeaderErrorRepeatsNoData(t *testing.T) {
 		if !errors.As(err, &he) {
 			t.Fatal("no header error")
 		}
-		for _, secret := range []string{"4111", "0187", "Testowa", "TESTOWA", "Exemple"} {
+		for _, secret := range []string{"4111", "0187", "Testowa", "TESTOWA", "Specimen"} {
 			if strings.Contains(err.Error(), secret) {
 				t.Errorf("the error repeats data of the first line")
 			}
