@@ -68,31 +68,31 @@ func scanPlain(row scanner) (issuance.Order, error) {
 // dueSilent looks at the orders we have waited on the longest. Waiting counts
 // from when it was last looked at, so that a notification need not touch the
 // index; the orders heard of since are returned apart.
-func (s *Store) dueSilent(ctx context.Context, issuerID string, silence time.Duration, max int) (quiet []issuance.Order, heard []record, err error) {
-	limit := s.now().Add(-silence)
+func (s *Store) dueSilent(ctx context.Context, issuerID string, silence time.Duration, limit int) (quiet []issuance.Order, heard []record, err error) {
+	before := s.now().Add(-silence)
 	open, err := openBatches(s.reader(ctx), issuerID)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, no := range open {
-		if len(quiet)+len(heard) >= max {
+		if len(quiet) >= limit || len(heard) >= page {
 			break
 		}
 		waited, err := list(s.reader(ctx), scanOrder, `SELECT `+orderColumns+` FROM orders o
 			WHERE o.batch_no = $1 AND o.watched_at > 0 AND o.watched_at <= $2 ORDER BY o.watched_at, o.ref LIMIT $3`,
-			no, micros(limit), max-len(quiet)-len(heard))
+			no, micros(before), page)
 		if err != nil {
 			return nil, nil, err
 		}
 		for _, r := range waited {
-			if r.Production.HeardAt.After(limit) {
+			if r.Production.HeardAt.After(before) {
 				heard = append(heard, r)
 			} else {
 				quiet = append(quiet, r.Order)
 			}
 		}
 	}
-	return quiet, heard, nil
+	return quiet[:min(limit, len(quiet))], heard, nil
 }
 
 // watchFrom makes the wait for orders begin when they were last heard of.
