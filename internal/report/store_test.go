@@ -32,7 +32,7 @@ func openHouse(tb testing.TB) *house {
 	tb.Helper()
 	h := &house{dir: tb.TempDir(), now: time.Date(2026, 3, 1, 22, 15, 3, 0, time.UTC)}
 	now := func() time.Time { return h.now }
-	h.store = storetest.Open(tb, storetest.NewPath(tb), now)
+	h.store = storetest.SQLite(tb).Open(tb, now)
 	var err error
 	if h.session, err = h.store.StartSession(tb.Context(), "test"); err != nil {
 		tb.Fatal(err)
