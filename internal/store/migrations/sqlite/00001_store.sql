@@ -152,7 +152,7 @@ CREATE UNIQUE INDEX notification_digest ON notification (issuer_id, digest);
 
 CREATE TABLE parked_operation (
 	id                INTEGER PRIMARY KEY,
-	notification_id   BIGINT NOT NULL,
+	digest            BLOB   NOT NULL, -- of the notification it came with
 	issuer_id         TEXT   NOT NULL,
 	issuer_request_id TEXT   NOT NULL,
 	operation         TEXT   NOT NULL, -- JSON
