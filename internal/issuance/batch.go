@@ -79,6 +79,7 @@ func (b *Batch) Transition(to BatchState, why Why) (Event, error) {
 	e := Event{Batch: b.No, Kind: KindBatch, From: string(b.State), To: string(to), Why: why}
 	b.State, b.Code, b.Reason, b.Why = to, why.Code, why.Reason, why
 	switch to {
+	case BatchLoading: // where every batch starts; nothing becomes loading
 	case BatchAccepted, BatchHeld, BatchRefused:
 		b.DecidedAt = why.At
 	case BatchSettled:

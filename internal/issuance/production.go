@@ -232,7 +232,19 @@ func (p *Production) compare(op Operation) int {
 		cmp.Compare(op.Production, p.Status),
 		op.at().Compare(p.At),
 		cmp.Compare(op.Reason, p.Reason),
+		compareBool(failed, p.Failed),
 	)
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	default:
+		return -1
+	}
 }
 
 // shipmentRank orders the carrier's statuses (AfterShip's vocabulary, which
