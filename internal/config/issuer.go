@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"cardbatch/internal/strictyaml"
+)
 
 // The environments of D1, as the control files name them.
 const (
@@ -15,7 +19,7 @@ type Issuer struct {
 	// Environment is TEST or PRODUCTION. Files that say otherwise are refused. Required.
 	Environment string `yaml:"environment"`
 	// TimeZone is the zone of its banking days. Required.
-	TimeZone Zone `yaml:"time_zone"`
+	TimeZone strictyaml.Zone `yaml:"time_zone"`
 
 	D1     D1           `yaml:"d1"`
 	Rate   Rate         `yaml:"rate"`

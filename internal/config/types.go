@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"time"
 
 	"cardbatch/internal/secret"
 )
@@ -182,20 +181,3 @@ func (p *Percent) UnmarshalText(b []byte) error {
 
 // Of returns the share of n, rounded down.
 func (p Percent) Of(n int64) int64 { return int64(float64(n) * float64(p) / 100) }
-
-// Zone is a time zone by its IANA name.
-type Zone struct{ *time.Location }
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (z *Zone) UnmarshalText(b []byte) error {
-	name := string(b)
-	if name == "" || name == "Local" {
-		return fmt.Errorf("%q is not a time zone; write an IANA name such as Europe/Paris", name)
-	}
-	loc, err := time.LoadLocation(name)
-	if err != nil {
-		return fmt.Errorf("%q is not a time zone this machine knows; write an IANA name such as Europe/Paris", name)
-	}
-	z.Location = loc
-	return nil
-}
