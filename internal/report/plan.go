@@ -1,0 +1,228 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"cardbatch/internal/issuance"
+)
+
+// plan adds to the store what is due and not planned yet. It sends nothing, so
+// a dead destination does not keep anything from being owed.
+func (r *run) plan(ctx context.Context) error {
+	for _, kind := range r.opts.Kinds {
+		var err error
+		switch issuance.DeliveryKind(kind) {
+		case issuance.DeliverReceipt:
+			err = r.planReceipts(ctx)
+		case issuance.DeliverReconciliation:
+			err = r.planReconciliations(ctx)
+		case issuance.DeliverStatus:
+			err = r.planStatuses(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("report: plan %s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// edition identifies a series of editions: what is delivered about a batch to a place.
+type edition struct {
+	batch issuance.BatchNo
+	place string
+}
+
+// ledger is what was planned so far of one kind.
+type ledger struct {
+	latest map[edition]*issuance.Delivery
+	names  map[[2]string]bool // destination and name
+}
+
+func (r *run) ledger(ctx context.Context, kind issuance.DeliveryKind) (*ledger, error) {
+	planned, err := r.store.Deliveries(ctx, issuance.DeliveryFilter{Kind: kind})
+	if err != nil {
+		return nil, err
+	}
+	l := &ledger{latest: map[edition]*issuance.Delivery{}, names: map[[2]string]bool{}}
+	for i := range planned {
+		l.latest[edition{planned[i].Batch, planned[i].Destination}] = &planned[i]
+		l.names[[2]string{planned[i].Destination, planned[i].Name}] = true
+	}
+	return l, nil
+}
+
+func (r *run) planReceipts(ctx context.Context) error {
+	l, err := r.ledger(ctx, issuance.DeliverReceipt)
+	if err != nil {
+		return err
+	}
+	for _, b := range r.batches {
+		source := r.source(b.Source)
+		if source == nil || b.State == issuance.BatchLoading {
+			continue
+		}
+		places := []*Place{&source.Reports}
+		if b.State == issuance.BatchRefused && source.Quarantine.Name != source.Reports.Name {
+			places = append(places, &source.Quarantine)
+		}
+		for _, place := range places {
+			if receiptDue(b, l.latest[edition{b.No, place.Name}]) {
+				if err := r.planForBatch(ctx, l, issuance.DeliverReceipt, b, place, 0); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// receiptDue wants one receipt for each verdict. Opening a settled batch again
+// is not a new verdict.
+func receiptDue(b *issuance.Batch, last *issuance.Delivery) bool {
+	switch {
+	case last == nil:
+		return true
+	case last.DeliveredAt.IsZero() || !b.SettledAt.IsZero():
+		return false
+	default:
+		return last.PlannedAt.Before(b.DecidedAt)
+	}
+}
+
+func (r *run) planReconciliations(ctx context.Context) error {
+	l, err := r.ledger(ctx, issuance.DeliverReconciliation)
+	if err != nil {
+		return err
+	}
+	for _, b := range r.batches {
+		source := r.source(b.Source)
+		if source == nil {
+			continue
+		}
+		last := l.latest[edition{b.No, source.Reports.Name}]
+		if !r.mayReconcile(b, last) {
+			continue
+		}
+		upTo, err := r.store.LastEventOfBatch(ctx, b.No)
+		if err != nil {
+			return err
+		}
+		if last != nil && upTo <= last.UpToEvent {
+			continue // nothing has changed
+		}
+		if err := r.planForBatch(ctx, l, issuance.DeliverReconciliation, b, &source.Reports, upTo); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayReconcile decides by time and state alone, so that the history is asked
+// only about batches that are still moving: of a year's closed ones, none is.
+func (r *run) mayReconcile(b *issuance.Batch, last *issuance.Delivery) bool {
+	waited := func(d *issuance.Delivery) bool {
+		return r.cfg.Now().Sub(d.PlannedAt) >= r.cfg.ReviseEvery
+	}
+	if last != nil && last.DeliveredAt.IsZero() {
+		return false // on its way, and it will show the rows as they are then
+	}
+	switch b.State {
+	case issuance.BatchClosed:
+		return last == nil || last.PlannedAt.Before(b.ClosedAt)
+	case issuance.BatchSettled:
+		return last == nil || waited(last)
+	case issuance.BatchAccepted:
+		if last == nil {
+			last = &issuance.Delivery{PlannedAt: b.DecidedAt}
+		}
+		return waited(last)
+	default:
+		return false
+	}
+}
+
+func (r *run) planForBatch(ctx context.Context, l *ledger, kind issuance.DeliveryKind,
+	b *issuance.Batch, place *Place, upTo int64,
+) error {
+	d := issuance.Delivery{
+		Kind: kind, IssuerID: b.IssuerID, Source: b.Source, Batch: b.No, BusinessDate: b.BusinessDate,
+		Destination: place.Name, Revision: 1, UpToEvent: upTo, PlannedAt: r.cfg.Now().UTC(),
+	}
+	if last := l.latest[edition{b.No, place.Name}]; last != nil {
+		d.Revision = last.Revision + 1
+	}
+	for d.Name = fileName(&d, b); l.names[[2]string{d.Destination, d.Name}]; d.Name = fileName(&d, b) {
+		d.Revision++ // an earlier file had the same name
+	}
+	d, err := r.store.PlanDelivery(ctx, d)
+	if err != nil {
+		return err
+	}
+	l.latest[edition{b.No, place.Name}] = &d
+	l.names[[2]string{d.Destination, d.Name}] = true
+	return nil
+}
+
+func (r *run) planStatuses(ctx context.Context) error {
+	for i := range r.cfg.Issuers {
+		if err := r.planStatus(ctx, &r.cfg.Issuers[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// planStatus continues where the last status file of the issuer ended. One of
+// the same business date that is still on its way is the one this run wants.
+func (r *run) planStatus(ctx context.Context, issuer *Issuer) error {
+	planned, err := r.store.Deliveries(ctx, issuance.DeliveryFilter{Kind: issuance.DeliverStatus, IssuerID: issuer.ID})
+	if err != nil {
+		return err
+	}
+	d := issuance.Delivery{
+		Kind: issuance.DeliverStatus, IssuerID: issuer.ID, BusinessDate: r.opts.BusinessDate,
+		Destination: issuer.Reports.Name, Revision: 1, PlannedAt: r.cfg.Now().UTC(),
+	}
+	for _, earlier := range planned {
+		d.AfterEvent = max(d.AfterEvent, earlier.UpToEvent)
+		if earlier.BusinessDate != d.BusinessDate {
+			continue
+		}
+		if earlier.DeliveredAt.IsZero() {
+			return nil
+		}
+		d.Revision = max(d.Revision, earlier.Revision+1)
+	}
+	if d.UpToEvent, err = r.store.LastEventID(ctx); err != nil {
+		return err
+	}
+	d.UpToEvent = max(d.UpToEvent, d.AfterEvent)
+	d.Name = fileName(&d, nil)
+	_, err = r.store.PlanDelivery(ctx, d)
+	return err
+}
+
+// fileName names a delivery. b is its batch, if it is about one.
+func fileName(d *issuance.Delivery, b *issuance.Batch) string {
+	if d.Kind == issuance.DeliverStatus {
+		return fmt.Sprintf("status-%s-%s-%d.csv", d.IssuerID, d.BusinessDate, d.Revision)
+	}
+	name := stem(b.FileName) + "." + string(d.Kind)
+	if d.Revision > 1 {
+		name += fmt.Sprintf(".r%d", d.Revision)
+	}
+	return name + ".csv"
+}
+
+// stem is the name of an order file without directory and ending.
+func stem(name string) string {
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	for _, ending := range []string{".pgp", ".csv"} {
+		if cut := len(name) - len(ending); cut > 0 && strings.EqualFold(name[cut:], ending) {
+			name = name[:cut]
+		}
+	}
+	return name
+}
