@@ -95,7 +95,7 @@ func (cfg *Config) check(c checker) {
 	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	orText(&cfg.Log.Format, "json")
 	c.oneOf("log.format", cfg.Log.Format, "json", "console")
-	or(c, "reports.revise_every", &cfg.Reports.ReviseEvery, time.Hour)
+	or(c, "reports.revise_every", &cfg.Reports.ReviseEvery, 20*time.Hour)
 	cfg.Keys.check(c)
 	cfg.Notifications.check(c)
 	cfg.checkLists(c)

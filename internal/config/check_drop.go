@@ -14,7 +14,7 @@ func (d *Drop) check(c checker, key string) {
 	case LocalDir:
 		need(c, key+".root", d.Root)
 		for _, only := range []string{"host", "port", "user", "password_file", "private_key_file", "passphrase_file",
-			"host_keys", "known_hosts_file", "connect_timeout", "operation_timeout", "keepalive"} {
+			"host_keys", "known_hosts_file", "connect_timeout", "silence_timeout", "keepalive", "max_connections"} {
 			if c.Has(key + "." + only) {
 				c.Problem(key+"."+only, "is for type sftp only")
 			}
@@ -36,8 +36,12 @@ func (d *Drop) checkSFTP(c checker, key string) {
 		c.Problem(key+".port", "%d is not a TCP port", d.Port)
 	}
 	or(c, key+".connect_timeout", &d.ConnectTimeout, 15*time.Second)
-	or(c, key+".operation_timeout", &d.OperationTimeout, 30*time.Second)
-	or(c, key+".keepalive", &d.Keepalive, 30*time.Second)
+	or(c, key+".silence_timeout", &d.SilenceTimeout, time.Minute)
+	or(c, key+".keepalive", &d.Keepalive, d.SilenceTimeout/4)
+	or(c, key+".max_connections", &d.MaxConnections, 4)
+	if d.Keepalive*2 >= d.SilenceTimeout {
+		c.Problem(key+".keepalive", "%s must be less than half of silence_timeout, %s", d.Keepalive, d.SilenceTimeout)
+	}
 	if d.PasswordFile == "" && d.PrivateKeyFile == "" {
 		c.Problem(key, "needs password_file or private_key_file to log in")
 	}
@@ -46,6 +50,9 @@ func (d *Drop) checkSFTP(c checker, key string) {
 	}
 	if len(d.HostKeys) == 0 && d.KnownHostsFile == "" {
 		c.Problem(key, "needs host_keys or known_hosts_file: a server whose key is not known is never trusted")
+	}
+	if len(d.HostKeys) > 0 && d.KnownHostsFile != "" {
+		c.Problem(key+".known_hosts_file", "is instead of host_keys, not with it")
 	}
 	for i, pin := range d.HostKeys {
 		if !hostKeyRE.MatchString(pin) {

@@ -65,8 +65,9 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 	or(c, key+".rate.requests_per_second", &i.Rate.RequestsPerSecond, 20)
 	or(c, key+".rate.burst", &i.Rate.Burst, 1)
 	or(c, key+".rate.in_flight", &i.Rate.InFlight, 8)
-	or(c, key+".submit.claim_size", &i.Submit.ClaimSize, 200)
-	or(c, key+".submit.max_attempts", &i.Submit.MaxAttempts, 10)
+	or(c, key+".submit.claim_size", &i.Submit.ClaimSize, 500)
+	or(c, key+".submit.max_attempts", &i.Submit.MaxAttempts, 5)
+	or(c, key+".submit.retry_wait", &i.Submit.RetryWait, 30*time.Second)
 	or(c, key+".submit.same_refusals", &i.Submit.SameRefusals, 20)
 	or(c, key+".submit.settle", &i.Submit.Settle, 2*time.Minute)
 	if i.Submit.Settle <= i.D1.RequestTimeout {
@@ -74,15 +75,14 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 			i.Submit.Settle, i.D1.RequestTimeout)
 	}
 	or(c, key+".track.not_found_asks", &i.Track.NotFoundAsks, 2)
-	or(c, key+".track.max_asks", &i.Track.MaxAsks, 10)
+	or(c, key+".track.unclear_asks", &i.Track.UnclearAsks, 8)
 	or(c, key+".track.silent_after", &i.Track.SilentAfter, 24*time.Hour)
-	or(c, key+".track.claim_size", &i.Track.ClaimSize, 200)
+	or(c, key+".track.budget", &i.Track.Budget, 2000)
 	i.Report.check(c, key+".report", i.ID, cfg)
 }
 
 func (d *D1) check(c checker, key, issuerID string) {
 	or(c, key+".request_timeout", &d.RequestTimeout, 35*time.Second)
-	or(c, key+".connect_timeout", &d.ConnectTimeout, 10*time.Second)
 	local := c.endpoint(key+".base_url", d.BaseURL)
 	c.endpoint(key+".token_url", d.TokenURL)
 	need(c, key+".token.key_id", d.Token.KeyID)

@@ -96,8 +96,10 @@ type SealingKey struct {
 
 // Reports says how reports are kept up to date.
 type Reports struct {
-	// ReviseEvery is the shortest time between two revisions of the same
-	// reconciliation file, however many orders change meanwhile. Default: 1h.
+	// ReviseEvery is the shortest time between two editions of the same
+	// reconciliation file, however many orders change meanwhile; the last one,
+	// when the batch has closed, does not wait for it. The default leaves room
+	// for one edition a day. Default: 20h.
 	ReviseEvery time.Duration `yaml:"revise_every"`
 }
 

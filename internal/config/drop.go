@@ -33,17 +33,20 @@ type Drop struct {
 	PassphraseFile File `yaml:"passphrase_file"`
 	// HostKeys pins the server's keys by fingerprint, as ssh-keygen -lf shows
 	// them: SHA256:... Several may be listed for a change of keys. sftp needs
-	// this or KnownHostsFile.
+	// this or KnownHostsFile, and not both.
 	HostKeys []string `yaml:"host_keys"`
 	// KnownHostsFile is a known_hosts file of OpenSSH that has the server's keys.
 	KnownHostsFile File `yaml:"known_hosts_file"`
 	// ConnectTimeout bounds connecting and logging in together. Default: 15s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
-	// OperationTimeout is how long the server may be silent within an operation
-	// before the connection is given up. Default: 30s.
-	OperationTimeout time.Duration `yaml:"operation_timeout"`
-	// Keepalive is how often an idle connection is probed. Default: 30s.
+	// SilenceTimeout is how long the server may be silent while we wait for it
+	// before the connection is given up. Default: 1m.
+	SilenceTimeout time.Duration `yaml:"silence_timeout"`
+	// Keepalive is the time between signs of life, less than half of
+	// SilenceTimeout. Default: a quarter of it.
 	Keepalive time.Duration `yaml:"keepalive"`
+	// MaxConnections is how many operations may run at once. Default: 4.
+	MaxConnections int `yaml:"max_connections"`
 }
 
 // The ways of knowing that an order file is complete.

@@ -41,8 +41,6 @@ type D1 struct {
 	// RequestTimeout bounds one request. It must be longer than D1's own limit,
 	// or answers are missed that D1 was about to give. Default: 35s.
 	RequestTimeout time.Duration `yaml:"request_timeout"`
-	// ConnectTimeout bounds connecting, TLS included. Default: 10s.
-	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 }
 
 // Token says how an access token is asked for.
@@ -91,11 +89,13 @@ type Rate struct {
 
 // Submit says how orders are sent.
 type Submit struct {
-	// ClaimSize is how many orders are claimed in one step. Default: 200.
+	// ClaimSize is the most orders claimed in one step. Default: 500.
 	ClaimSize int `yaml:"claim_size"`
-	// MaxAttempts is how often an order is sent that surely never arrived
-	// before a person must look at it. Default: 10.
+	// MaxAttempts is how often an order is sent at most, each time after D1 said
+	// that it does not have it. After that a person must look at it. Default: 5.
 	MaxAttempts int `yaml:"max_attempts"`
+	// RetryWait is how long an order rests that was surely not delivered. Default: 30s.
+	RetryWait time.Duration `yaml:"retry_wait"`
 	// SameRefusals in a row stop the run, leaving the rest of the orders ready:
 	// that many the same are a mistake of set-up. Default: 20.
 	SameRefusals int `yaml:"same_refusals"`
@@ -109,14 +109,15 @@ type Track struct {
 	// NotFoundAsks is how often D1 must say that it does not know an order of
 	// unknown outcome before it is sent again. Default: 2.
 	NotFoundAsks int `yaml:"not_found_asks"`
-	// MaxAsks is after how many unclear answers such an order is held for a
-	// person. Default: 10.
-	MaxAsks int `yaml:"max_asks"`
+	// UnclearAsks is after how many unclear answers such an order is held for a
+	// person. Default: 8.
+	UnclearAsks int `yaml:"unclear_asks"`
 	// SilentAfter is how long a submitted order may go without news before D1
 	// is asked. Default: 24h.
 	SilentAfter time.Duration `yaml:"silent_after"`
-	// ClaimSize is how many orders are looked up in one step. Default: 200.
-	ClaimSize int `yaml:"claim_size"`
+	// Budget is the most questions asked in one run; they share D1's rate with
+	// ordering. Default: 2000.
+	Budget int `yaml:"budget"`
 }
 
 // IssuerReport says where the files about an issuer as a whole go, such as the

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -61,23 +59,6 @@ func (f File) Secret() (secret.Value, error) {
 		return secret.Value{}, err
 	}
 	return secret.FromFile(path)
-}
-
-// Key reads the file as a key of 32 bytes written in base64 or hexadecimal.
-func (f File) Key() ([]byte, error) {
-	s, err := f.Secret()
-	if err != nil {
-		return nil, err
-	}
-	text := strings.TrimSpace(s.Reveal())
-	for _, decode := range []func(string) ([]byte, error){
-		hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
-	} {
-		if key, err := decode(text); err == nil && len(key) == 32 {
-			return key, nil
-		}
-	}
-	return nil, fmt.Errorf("read key: %s does not hold 32 bytes in base64 or hexadecimal", string(f))
 }
 
 // CheckFiles reports every file named by the configuration that cannot be read.
