@@ -14,6 +14,7 @@ var (
 	ErrClaimed    = errors.New("another file of the issuer is being loaded")
 	ErrRunExists  = errors.New("the job already has a run for this due time")
 	ErrRunning    = errors.New("the job is already running")
+	ErrNameTaken  = errors.New("the destination already has a file of this name")
 	ErrOutOfState = errors.New("the state does not allow it")
 )
 
