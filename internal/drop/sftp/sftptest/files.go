@@ -14,6 +14,7 @@ import (
 // files answers the requests of one session from the served directory.
 type files struct {
 	root  *os.Root
+	cfg   Config
 	fault func(op, path string) error
 }
 
@@ -105,6 +106,9 @@ func (f *files) rename(from, to string) error {
 		if _, err := f.root.Lstat(to); err == nil {
 			return fs.ErrExist
 		}
+		return f.root.Rename(from, to)
+	}
+	if f.cfg.RenameOverwrites {
 		return f.root.Rename(from, to)
 	}
 	if err := f.root.Link(from, to); err != nil {
@@ -224,6 +228,9 @@ func (h *handle) ReadAt(p []byte, offset int64) (int, error) {
 	err := h.files.do("read", h.name, func() error {
 		if h.file == nil {
 			return nil
+		}
+		if most := h.files.cfg.MaxRead; most > 0 && len(p) > most {
+			p = p[:most]
 		}
 		n, eof = h.file.ReadAt(p, offset)
 		return nil

@@ -46,6 +46,12 @@ type Config struct {
 	HostKeys []ssh.Signer
 	// Users may log in. Without any, nobody can.
 	Users []User
+	// RenameOverwrites makes the plain rename replace its target, as some
+	// commercial servers do.
+	RenameOverwrites bool
+	// MaxRead, when set, is the most bytes one read answers with, as on
+	// servers with small packets.
+	MaxRead int
 }
 
 // User is one account. With a password and keys, either is enough.
@@ -82,6 +88,8 @@ type Server struct {
 	listener net.Listener // nil when stopped
 	conns    map[net.Conn]context.CancelFunc
 	accepted int
+	logins   int
+	beats    int
 	wg       sync.WaitGroup
 }
 
@@ -149,6 +157,21 @@ func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.accepted
+}
+
+// Logins is how many passwords and keys were presented so far, right and
+// wrong.
+func (s *Server) Logins() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logins
+}
+
+// Keepalives is how many signs of life were asked for so far.
+func (s *Server) Keepalives() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.beats
 }
 
 // SetHook replaces the hook; nil removes it.
@@ -239,7 +262,14 @@ func (s *Server) sshConfig() *ssh.ServerConfig {
 
 var errLogin = errors.New("no such user, password or key")
 
+func (s *Server) countLogin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logins++
+}
+
 func (s *Server) password(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+	s.countLogin()
 	for _, u := range s.cfg.Users {
 		if u.Name == meta.User() && u.Password != "" && subtle.ConstantTimeCompare([]byte(u.Password), password) == 1 {
 			return &ssh.Permissions{}, nil
@@ -249,6 +279,7 @@ func (s *Server) password(meta ssh.ConnMetadata, password []byte) (*ssh.Permissi
 }
 
 func (s *Server) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+	s.countLogin()
 	for _, u := range s.cfg.Users {
 		if u.Name == meta.User() && slices.ContainsFunc(u.Keys, func(k ssh.PublicKey) bool {
 			return slices.Equal(k.Marshal(), key.Marshal())

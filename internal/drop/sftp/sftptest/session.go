@@ -20,7 +20,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	_ = conn.SetDeadline(time.Time{})
-	s.wg.Go(func() { ssh.DiscardRequests(requests) }) // answers keepalives, with a refusal, as OpenSSH does
+	s.wg.Go(func() { s.answerKeepalives(requests) })
 	for newChannel := range channels {
 		if newChannel.ChannelType() != "session" {
 			_ = newChannel.Reject(ssh.UnknownChannelType, "only sessions")
@@ -35,6 +35,20 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	_ = server.Close()
 }
 
+// answerKeepalives answers with a refusal, as OpenSSH does.
+func (s *Server) answerKeepalives(requests <-chan *ssh.Request) {
+	for request := range requests {
+		if request.Type == "keepalive@openssh.com" {
+			s.mu.Lock()
+			s.beats++
+			s.mu.Unlock()
+		}
+		if request.WantReply {
+			_ = request.Reply(false, nil)
+		}
+	}
+}
+
 // session waits for the request of the sftp subsystem and serves it.
 func (s *Server) session(ctx context.Context, conn net.Conn, channel ssh.Channel, requests <-chan *ssh.Request) {
 	started := false
@@ -47,7 +61,7 @@ func (s *Server) session(ctx context.Context, conn net.Conn, channel ssh.Channel
 			continue
 		}
 		started = true
-		files := &files{root: s.root, fault: func(op, path string) error {
+		files := &files{root: s.root, cfg: s.cfg, fault: func(op, path string) error {
 			return s.faults.apply(ctx, conn, op, path)
 		}}
 		s.wg.Go(func() {
