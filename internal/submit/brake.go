@@ -52,7 +52,7 @@ func (r *Runner) newBrake() *brake {
 
 // see takes an answer in and returns how many lanes are open from now on. An
 // error stops the run.
-func (b *brake) see(a answer) (width int, err error) {
+func (b *brake) see(a answer) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if a.kind != unopened {
@@ -73,6 +73,7 @@ func (b *brake) see(a answer) (width int, err error) {
 		b.unclear++
 	case unopened:
 		b.unopened++
+	case givenUp:
 	case setUp:
 		return 1, fmt.Errorf("%w: %s", ErrSetUp, a.reason)
 	}

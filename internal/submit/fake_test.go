@@ -200,6 +200,9 @@ func accept(_ context.Context, _ int, c issuance.Claim) (string, error) {
 	return "op-" + c.OrderID, nil
 }
 
+// wait lets time pass; in a bubble that takes none.
+func wait(d time.Duration) { <-time.After(d) }
+
 // check compares the states of the orders with what is wanted, leaving out none.
 func (b *bench) check(t *testing.T, want map[issuance.State]int) {
 	t.Helper()

@@ -2,6 +2,7 @@ package submit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/retry"
+	"cardbatch/internal/sealed"
 )
 
 // pass is one run: a claimer, workers that send, and a collector that records.
@@ -131,6 +133,10 @@ func (p *pass) send(c issuance.Claim) bool {
 	}
 	defer p.lanes.leave()
 	body, err := p.Opener.Open(c.Payload, []byte(p.IssuerID+"/"+c.OrderID))
+	if missing := new(sealed.UnknownKeyError); errors.As(err, &missing) {
+		p.stop(fmt.Errorf("%w: %w", ErrPayloads, err)) // the key may come back, the order is not to blame
+		return false
+	}
 	if err != nil {
 		p.learn(answer{kind: unopened})
 		p.answers <- issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Held,

@@ -10,6 +10,7 @@ import (
 
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/retry"
+	"cardbatch/internal/sealed"
 )
 
 func TestStopRules(t *testing.T) {
@@ -76,7 +77,7 @@ func TestStopRules(t *testing.T) {
 func TestRefusalsWhileWide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, 2000, Config{InFlight: 16}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
-			time.Sleep(20 * time.Millisecond)
+			wait(20 * time.Millisecond)
 			if i <= 500 {
 				return accept(ctx, i, c)
 			}
@@ -106,6 +107,23 @@ func TestUnreadablePayloadsStop(t *testing.T) {
 		b.check(t, states{issuance.Held: 20, issuance.Ready: 80})
 	})
 }
+
+// A key that is not there may come back; no order is blamed for it.
+func TestMissingKeyStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 100, Config{}, accept)
+		b.Opener = keyless{}
+		_, err := b.RunOnce(t.Context())
+		if missing := new(sealed.UnknownKeyError); !errors.Is(err, ErrPayloads) || !errors.As(err, &missing) {
+			t.Errorf("error %v", err)
+		}
+		b.check(t, states{issuance.Ready: 100})
+	})
+}
+
+type keyless struct{}
+
+func (keyless) Open(_, _ []byte) ([]byte, error) { return nil, &sealed.UnknownKeyError{KeyID: "gone"} }
 
 func TestLimiterOutOfOrderStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -138,7 +156,7 @@ func TestDrain(t *testing.T) {
 			if i == 10 {
 				cancel()
 			}
-			time.Sleep(5 * time.Second)
+			wait(5 * time.Second)
 			return accept(ctx, i, c)
 		})
 		sum, err := b.RunOnce(ctx)
@@ -203,7 +221,7 @@ func TestStoreDownForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b *bench
 		b = newBench(t, 300, Config{InFlight: 4, ClaimSize: 50}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
-			time.Sleep(10 * time.Millisecond)
+			wait(10 * time.Millisecond)
 			return accept(ctx, i, c)
 		})
 		down, atFirst := 0, 0

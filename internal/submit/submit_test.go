@@ -20,7 +20,7 @@ type states = map[issuance.State]int
 func TestEveryOrderIsSentOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, 1000, Config{ClaimSize: 64, InFlight: 8}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
-			time.Sleep(time.Duration(i%7) * time.Millisecond) // in the bubble this costs nothing
+			wait(time.Duration(i%7) * time.Millisecond) // in the bubble this costs nothing
 			return accept(ctx, i, c)
 		})
 		sum, err := b.RunOnce(t.Context())
@@ -147,7 +147,7 @@ func TestOutcomesAreRecordedSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, 2, Config{}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
 			if i == 2 {
-				time.Sleep(10 * time.Second)
+				wait(10 * time.Second)
 			}
 			return accept(ctx, i, c)
 		})
@@ -174,7 +174,7 @@ func TestProbesFirst(t *testing.T) {
 				t.Error("the first order had company")
 			}
 			b.mu.Unlock()
-			time.Sleep(time.Second)
+			wait(time.Second)
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if i == 1 && inFlight != 1 {
@@ -195,7 +195,7 @@ func TestProbesFirst(t *testing.T) {
 func TestOneRunAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, 1, Config{}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
-			time.Sleep(time.Second)
+			wait(time.Second)
 			return accept(ctx, i, c)
 		})
 		done := make(chan error)

@@ -56,9 +56,11 @@ func answered(e *retry.Error) bool {
 	return e.Class == retry.Refused || e.Class == retry.Unknown && e.Status != 0 && !e.Unavailable
 }
 
-// sift returns the operations that are the production of the order. unclear
-// says that there are others that might be.
-func sift(o *issuance.Order, operations []issuance.Operation) (ours []issuance.Operation, unclear bool) {
+// sift returns the operations that are the production of the order, and whether
+// there are others that might be.
+func sift(o *issuance.Order, operations []issuance.Operation) ([]issuance.Operation, bool) {
+	var ours []issuance.Operation
+	unclear := false
 	for _, op := range operations {
 		named := op.IssuerRequestID == o.OrderID
 		nameless := op.IssuerRequestID == ""

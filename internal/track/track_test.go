@@ -141,6 +141,9 @@ func newBench(t *testing.T, cfg Config, answer func(cardID string) ([]issuance.O
 	return b
 }
 
+// wait lets time pass; in a bubble that takes none.
+func wait(d time.Duration) { <-time.After(d) }
+
 func produce(orderID string) issuance.Operation {
 	return issuance.Operation{OperationID: "op-1", Operation: issuance.OperationProduce, Status: issuance.OperationPending,
 		IssuerRequestID: orderID, Production: issuance.DataPrepared}
@@ -204,7 +207,7 @@ func TestUnknown(t *testing.T) {
 					if sum, err := b.RunOnce(t.Context()); err != nil || sum.Asked != 0 {
 						t.Errorf("asked %d times before it was due, error %v", sum.Asked, err)
 					}
-					time.Sleep(a.rest)
+					wait(a.rest)
 				}
 				if o.Code != tt.code {
 					t.Errorf("code %q, want %q", o.Code, tt.code)
