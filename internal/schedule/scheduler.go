@@ -21,8 +21,9 @@ type Ledger interface {
 	StartRun(ctx context.Context, r issuance.Run) (issuance.Run, error)
 	// FinishRun records how a run ended, with its summary as JSON.
 	FinishRun(ctx context.Context, id int64, outcome issuance.RunOutcome, summary string) error
-	// LastDue returns the latest due time of a job that has a run, zero if none has.
-	LastDue(ctx context.Context, job string) (time.Time, error)
+	// LastDue returns the run of a job with the latest due time, among those
+	// that have a DueWall, and whether there is one.
+	LastDue(ctx context.Context, job string) (issuance.Run, bool, error)
 }
 
 // Task is what a stage is asked to do.

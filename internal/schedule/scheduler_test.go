@@ -52,16 +52,15 @@ func (l *ledger) FinishRun(_ context.Context, id int64, outcome issuance.RunOutc
 	return nil
 }
 
-func (l *ledger) LastDue(_ context.Context, job string) (time.Time, error) {
+func (l *ledger) LastDue(_ context.Context, job string) (last issuance.Run, ok bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var last time.Time
 	for _, r := range l.runs {
-		if r.Job == job && r.DueWall != "" && r.Due.After(last) {
-			last = r.Due
+		if r.Job == job && r.DueWall != "" && r.Due.After(last.Due) {
+			last, ok = r, true
 		}
 	}
-	return last, l.err
+	return last, ok, l.err
 }
 
 // lines shows the runs of a job: due time, trigger, outcome.

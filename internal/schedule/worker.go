@@ -56,7 +56,7 @@ func (w *worker) loop(ctx context.Context) {
 // begin finds where the job stands. It reports false when the ledger does not
 // answer.
 func (w *worker) begin(ctx context.Context) bool {
-	last, err := w.cfg.Ledger.LastDue(ctx, w.job.Name)
+	last, ok, err := w.cfg.Ledger.LastDue(ctx, w.job.Name)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.cfg.Log.Error().Err(err).Str("job", w.job.Name).Msg("the run ledger does not answer")
@@ -64,9 +64,9 @@ func (w *worker) begin(ctx context.Context) bool {
 		return false
 	}
 	now := w.cfg.Now()
-	w.since = last
-	if last.IsZero() {
-		w.since = now // never ran: nothing was missed
+	w.since = now
+	if ok { // else it never ran: nothing was missed
+		w.since = last.Due
 	}
 	w.lookAtClock(now)
 	return true
