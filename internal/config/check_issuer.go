@@ -63,7 +63,7 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 	}
 	i.D1.check(c, key+".d1", i.ID)
 	or(c, key+".rate.requests_per_second", &i.Rate.RequestsPerSecond, 20)
-	or(c, key+".rate.burst", &i.Rate.Burst, 1)
+	or(c, key+".rate.burst", &i.Rate.Burst, max(1, int(i.Rate.RequestsPerSecond/20)))
 	or(c, key+".rate.in_flight", &i.Rate.InFlight, 8)
 	or(c, key+".submit.claim_size", &i.Submit.ClaimSize, 500)
 	or(c, key+".submit.max_attempts", &i.Submit.MaxAttempts, 5)

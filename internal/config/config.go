@@ -183,6 +183,11 @@ func (c *Config) Issuer(id string) Issuer {
 	return find(c.Issuers, func(i Issuer) string { return i.ID }, id)
 }
 
+// Source returns the source of the given name.
+func (c *Config) Source(name string) Source {
+	return find(c.Sources, func(s Source) string { return s.Name }, name)
+}
+
 func find[T any](list []T, name func(T) string, want string) T {
 	for _, item := range list {
 		if name(item) == want {

@@ -81,7 +81,8 @@ type JWEKey struct {
 type Rate struct {
 	// RequestsPerSecond, as agreed with Thales. Default: 20.
 	RequestsPerSecond float64 `yaml:"requests_per_second"`
-	// Burst is how many requests may go at once after a pause. Default: 1.
+	// Burst is how many requests may go at once after a pause. Default: a
+	// twentieth of a second's, at least 1.
 	Burst int `yaml:"burst"`
 	// InFlight is how many requests may wait for their answers. Default: 8.
 	InFlight int `yaml:"in_flight"`

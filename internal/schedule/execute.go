@@ -31,7 +31,8 @@ func (s *Scheduler) execute(ctx context.Context, task Task, dueWall string) (iss
 	started := s.cfg.Now()
 	log := s.cfg.Log.With().Str("job", run.Job).Str("stage", run.Stage).Int64("run", run.ID).Logger()
 	result, err := s.call(ctx, task, log)
-	run.Outcome, run.Summary, run.EndedAt = outcomeOf(result, err), summaryOf(result, err), s.cfg.Now()
+	stopped := ctx.Err() != nil && errors.Is(err, context.Canceled)
+	run.Outcome, run.Summary, run.EndedAt = outcomeOf(result, err, stopped), summaryOf(result, err), s.cfg.Now()
 	s.logEnd(log, run, result, err, run.EndedAt.Sub(started))
 	if !result.Idle || err != nil {
 		s.wakeAfter(run.Job)
@@ -59,9 +60,11 @@ func (s *Scheduler) call(ctx context.Context, task Task, log zerolog.Logger) (re
 	return s.cfg.Stages[task.Job.Stage](ctx, task)
 }
 
-func outcomeOf(r Result, err error) issuance.RunOutcome {
+// outcomeOf tells how a run ended. One that was told to stop and did has not
+// failed: the next one goes on.
+func outcomeOf(r Result, err error, stopped bool) issuance.RunOutcome {
 	switch {
-	case err != nil:
+	case err != nil && !stopped:
 		return issuance.RunFailed
 	case r.Rejected:
 		return issuance.RunRejects
@@ -89,7 +92,7 @@ func summaryOf(r Result, err error) string {
 func (s *Scheduler) logEnd(log zerolog.Logger, run issuance.Run, r Result, err error, took time.Duration) {
 	e := log.Info()
 	switch {
-	case err != nil:
+	case run.Outcome == issuance.RunFailed:
 		e = log.Error().Err(err)
 	case r.Idle:
 		e = log.Debug()

@@ -90,12 +90,16 @@ func (s *Scheduler) RunJob(ctx context.Context, name, businessDate string, trigg
 	if i < 0 {
 		return issuance.Run{}, fmt.Errorf("run job %s: %w", name, issuance.ErrNotFound)
 	}
-	j := s.cfg.Jobs[i]
-	now := s.cfg.Now()
-	if businessDate == "" {
-		businessDate = j.BusinessDate(now)
+	return s.RunTask(ctx, Task{Job: s.cfg.Jobs[i], BusinessDate: businessDate, Trigger: trigger})
+}
+
+// RunTask is [Scheduler.RunJob] for a job that was adapted for this run.
+func (s *Scheduler) RunTask(ctx context.Context, task Task) (issuance.Run, error) {
+	task.Due = s.cfg.Now()
+	if task.BusinessDate == "" {
+		task.BusinessDate = task.Job.BusinessDate(task.Due)
 	}
-	return s.execute(ctx, Task{Job: j, BusinessDate: businessDate, Due: now, Trigger: trigger}, "")
+	return s.execute(ctx, task, "")
 }
 
 // wakeAfter wakes the jobs that wait for a run of the named one.
