@@ -383,7 +383,7 @@ func (s *Store) Observe(ctx context.Context, source string, seen []issuance.Obse
 // or decide, and closes the settled ones that have none left to hear of. It
 // looks at open batches only, and at each by index.
 func (s *Store) AdvanceBatches(ctx context.Context) (settled, closed int, err error) {
-	due, err := list(s.reader(ctx), scanInt, `SELECT no FROM batch b WHERE `+canSettle+` OR `+canClose+` ORDER BY no`)
+	due, err := list(s.reader(ctx), scanInt, `SELECT no FROM batch b WHERE `+canSettle+` UNION ALL SELECT no FROM batch b WHERE `+canClose)
 	if err != nil || len(due) == 0 {
 		return 0, 0, wrap("advance batches", err)
 	}
@@ -411,13 +411,14 @@ func (s *Store) AdvanceBatches(ctx context.Context) (settled, closed int, err er
 	return settled, closed, err
 }
 
+// The partial indexes that make open batches and orders cheap to find are used
+// only where a query repeats their condition word for word.
 const (
-	isOpen = `b.state IN ('loading', 'accepted', 'held', 'settled') AND `
+	openBatch = `b.state IN ('loading', 'accepted', 'held', 'settled') AND `
+	openOrder = `o.state IN ('held', 'ready', 'submitting', 'unknown') AND `
 
-	canSettle = `(` + isOpen + `b.state = 'accepted' AND NOT EXISTS (SELECT 1 FROM orders o
-		WHERE o.batch_no = b.no AND o.state IN ('held', 'ready', 'submitting', 'unknown')))`
-	canClose = `(` + isOpen + `b.state = 'settled' AND NOT EXISTS (SELECT 1 FROM orders o
-		WHERE o.batch_no = b.no AND o.watched_at > 0))`
+	canSettle = openBatch + `b.state = 'accepted' AND NOT EXISTS (SELECT 1 FROM orders o WHERE ` + openOrder + `o.batch_no = b.no)`
+	canClose  = openBatch + `b.state = 'settled' AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.watched_at > 0 AND o.batch_no = b.no)`
 )
 
 // Batches returns the batches that match a filter.

@@ -121,7 +121,7 @@ func (s *Store) RecoverSessions(ctx context.Context, settle time.Duration) (orde
 func (s *Store) endSession(ctx context.Context, id string, settle time.Duration) (orders int, err error) {
 	err = s.write(ctx, "recover sessions", func(t *tx) error {
 		lost, err := list(t, scanOrder, `SELECT `+orderColumns+` FROM batch b JOIN orders o ON o.batch_no = b.no
-			WHERE b.state IN ('loading', 'accepted', 'held', 'settled') AND o.state = 'submitting' AND o.session = $1`, id)
+			WHERE `+openBatch+openOrder+`o.state = 'submitting' AND o.session = $1`, id)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +46,8 @@ type Store struct {
 	readers *sql.DB
 	writer  *writer // nil when read-only
 	session atomic.Pointer[sessionLock]
+	closing sync.Once
+	closed  error
 }
 
 // Open opens the store. It changes nothing in the database: [Migrate] creates
@@ -76,12 +79,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 // database. What the session had claimed and not released becomes unknown at
 // the next RecoverSessions, as after a crash.
 func (s *Store) Close() error {
-	var errs []error
-	if s.writer != nil {
-		errs = append(errs, s.writer.close())
-	}
-	errs = append(errs, s.readers.Close(), s.session.Load().release())
-	return errors.Join(errs...)
+	s.closing.Do(func() {
+		var errs []error
+		if s.writer != nil {
+			errs = append(errs, s.writer.close())
+		}
+		s.closed = errors.Join(append(errs, s.readers.Close(), s.session.Load().release())...)
+	})
+	return s.closed
 }
 
 func clock(now func() time.Time) func() time.Time {

@@ -31,10 +31,33 @@ func (s *Store) DueForTracking(ctx context.Context, issuerID string, silence tim
 	}
 }
 
+// dueUnknown and dueSilent go from batch to batch: within one the index gives
+// the order, so that as much is read as is returned.
 func (s *Store) dueUnknown(ctx context.Context, issuerID string, max int) ([]issuance.Order, error) {
-	return list(s.reader(ctx), scanPlain, `SELECT `+orderColumns+` FROM batch b JOIN orders o ON o.batch_no = b.no
-		WHERE b.issuer_id = $1 AND `+isOpen+`o.state = 'unknown' AND o.next_attempt_at <= $2
-		ORDER BY o.next_attempt_at, o.ref LIMIT $3`, issuerID, micros(s.now()), max)
+	var due []issuance.Order
+	open, err := openBatches(s.reader(ctx), issuerID)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range issuance.Urgencies() {
+		for _, no := range open {
+			if len(due) >= max {
+				return due, nil
+			}
+			found, err := list(s.reader(ctx), scanPlain, `SELECT `+orderColumns+` FROM orders o
+				WHERE `+openOrder+`o.batch_no = $1 AND o.state = 'unknown' AND o.urgency = $2 AND o.next_attempt_at <= $3
+				ORDER BY o.next_attempt_at, o.ref LIMIT $4`, no, int64(u), micros(s.now()), max-len(due))
+			if err != nil {
+				return nil, err
+			}
+			due = append(due, found...)
+		}
+	}
+	return due, nil
+}
+
+func openBatches(q querier, issuerID string) ([]int64, error) {
+	return list(q, scanInt, `SELECT b.no FROM batch b WHERE `+openBatch+`b.issuer_id = $1 ORDER BY b.no`, issuerID)
 }
 
 func scanPlain(row scanner) (issuance.Order, error) {
@@ -45,22 +68,31 @@ func scanPlain(row scanner) (issuance.Order, error) {
 // dueSilent looks at the orders we have waited on the longest. Waiting counts
 // from when it was last looked at, so that a notification need not touch the
 // index; the orders heard of since are returned apart.
-func (s *Store) dueSilent(ctx context.Context, issuerID string, silence time.Duration, max int) (quiet []issuance.Order, heard []record, err error) {
-	limit := s.now().Add(-silence)
-	waited, err := list(s.reader(ctx), scanOrder, `SELECT `+orderColumns+` FROM batch b JOIN orders o ON o.batch_no = b.no
-		WHERE b.issuer_id = $1 AND `+isOpen+`o.watched_at > 0 AND o.watched_at <= $2 ORDER BY o.watched_at, o.ref LIMIT $3`,
-		issuerID, micros(limit), max)
+func (s *Store) dueSilent(ctx context.Context, issuerID string, silence time.Duration, limit int) (quiet []issuance.Order, heard []record, err error) {
+	before := s.now().Add(-silence)
+	open, err := openBatches(s.reader(ctx), issuerID)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, r := range waited {
-		if r.Production.HeardAt.After(limit) {
-			heard = append(heard, r)
-		} else {
-			quiet = append(quiet, r.Order)
+	for _, no := range open {
+		if len(quiet) >= limit || len(heard) >= page {
+			break
+		}
+		waited, err := list(s.reader(ctx), scanOrder, `SELECT `+orderColumns+` FROM orders o
+			WHERE o.batch_no = $1 AND o.watched_at > 0 AND o.watched_at <= $2 ORDER BY o.watched_at, o.ref LIMIT $3`,
+			no, micros(before), page)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, r := range waited {
+			if r.Production.HeardAt.After(before) {
+				heard = append(heard, r)
+			} else {
+				quiet = append(quiet, r.Order)
+			}
 		}
 	}
-	return quiet, heard, nil
+	return quiet[:min(limit, len(quiet))], heard, nil
 }
 
 // watchFrom makes the wait for orders begin when they were last heard of.

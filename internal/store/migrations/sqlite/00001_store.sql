@@ -38,7 +38,7 @@ CREATE TABLE batch (
 -- An order_id is judged against all earlier orders of the issuer, so that two
 -- of its files must not be loaded at the same time.
 CREATE UNIQUE INDEX batch_loading ON batch (issuer_id) WHERE state = 'loading';
-CREATE INDEX batch_open ON batch (issuer_id, no) WHERE state IN ('loading', 'accepted', 'held', 'settled');
+CREATE INDEX batch_open ON batch (state, issuer_id, no) WHERE state IN ('loading', 'accepted', 'held', 'settled');
 CREATE INDEX batch_unarchived ON batch (source) WHERE archived = '';
 CREATE INDEX batch_name ON batch (source, file_name);
 CREATE INDEX batch_sha256 ON batch (source, sha256);
