@@ -26,7 +26,12 @@ func serve(t *testing.T, change ...func(*sftptest.Config)) (*sftptest.Server, sf
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	return server, sftp.Config{
+	return server, password(server)
+}
+
+// password is a configuration for a server with the account of serve.
+func password(server *sftptest.Server) sftp.Config {
+	return sftp.Config{
 		Address: server.Addr(), User: "cardbatch", Password: secret.New("not-a-real-password"),
 		HostKeys: []string{server.Fingerprint()},
 	}

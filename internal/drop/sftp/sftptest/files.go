@@ -23,6 +23,8 @@ func (f *files) do(op, path string, run func() error) error {
 	switch err := f.fault(op, path); {
 	case errors.Is(err, Lie):
 		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return sftp.ErrSSHFxPermissionDenied // the library knows only the errors of the system
 	case err != nil:
 		return err
 	}
