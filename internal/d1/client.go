@@ -118,6 +118,12 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// Format implements [fmt.Formatter]. It shows whose client it is and nothing of
+// what it holds.
+func (c *Client) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "D1 client of %s", c.cfg.IssuerID)
+}
+
 // Close ends idle connections. Calls in flight go on.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
@@ -135,9 +141,7 @@ func (c *Client) Order(ctx context.Context, call Call) (string, error) {
 	if !cardIDPattern.MatchString(call.CardID) {
 		return "", &retry.Error{Class: retry.Refused, Code: codeBadCardID, Reason: "not sent"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
-	a, err := c.do(ctx, message{
+	a, err := c.call(ctx, message{
 		method:        http.MethodPost,
 		url:           c.cards + call.CardID + "/operations:production",
 		correlationID: call.CorrelationID,
@@ -157,9 +161,7 @@ func (c *Client) ProductionStatus(ctx context.Context, cardID, correlationID str
 	if !cardIDPattern.MatchString(cardID) {
 		return nil, &retry.Error{Class: retry.Refused, Code: codeBadCardID, Reason: "not sent"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
-	a, err := c.do(ctx, message{
+	a, err := c.call(ctx, message{
 		method:        http.MethodGet,
 		url:           c.cards + cardID + "/productionStatus",
 		correlationID: correlationID,
@@ -193,6 +195,20 @@ type message struct {
 	method, url, correlationID string
 	body                       []byte
 	limit                      int64 // most bytes of the answer to read
+}
+
+// call sends a message within the time allowed. When the caller's own context
+// has ended, D1 is not to blame for a missing answer.
+func (c *Client) call(ctx context.Context, m message) (answer, error) {
+	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	a, err := c.do(limited, m)
+	if err != nil && ctx.Err() != nil {
+		e := *retry.Of(err)
+		e.Unavailable = false
+		return answer{}, &e
+	}
+	return a, err
 }
 
 // do sends a message with a token, and again with a new one when D1's gate

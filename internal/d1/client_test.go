@@ -312,7 +312,10 @@ func TestOrderGivenUpWhileWaiting(t *testing.T) {
 	asked := make(chan struct{}, 1)
 	f := newFake(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		asked <- struct{}{}
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
 		<-r.Context().Done()
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -326,6 +329,13 @@ func TestOrderGivenUpWhileWaiting(t *testing.T) {
 	}
 	_, err = f.client(t, func(c *d1.Config) { c.Timeout = 50 * time.Millisecond }).Order(t.Context(), call())
 	if e := retry.Of(err); e.Class != retry.Unknown || !e.Unavailable || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, unavailable %v: %v", e.Class, e.Unavailable, err)
+	}
+	// The caller's own deadline says nothing about D1.
+	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = f.client(t).Order(ctx, call())
+	if e := retry.Of(err); e.Class == retry.Refused || e.Class == retry.Stop || e.Unavailable {
 		t.Errorf("%v, unavailable %v: %v", e.Class, e.Unavailable, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,7 +56,7 @@ func (f *fakeD1) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
-		"access_token": "token-" + string(rune('0'+n%10)), "expires_in": 900, "token_type": "Bearer",
+		"access_token": "token-" + strconv.Itoa(int(n)), "expires_in": 900, "token_type": "Bearer",
 	})
 }
 

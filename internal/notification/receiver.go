@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -185,7 +186,7 @@ func (r *Receiver) refuse(w http.ResponseWriter, issuer string, f *failure) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(f.status)
-	_, _ = fmt.Fprintf(w, "{\"error\":%q}\n", f.text)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": f.text})
 	r.deps.Log.Warn().Str("stage", stage).Str("issuer", issuer).Int("code", f.status).
 		AnErr("err", f.err).Msg("notification not taken")
 }

@@ -88,7 +88,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("end the notification server: %w", errors.Join(err, s.http.Close()))
 	}
-	<-ended
+	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve notifications: %w", served))
+	}
 	return err
 }
 

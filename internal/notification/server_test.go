@@ -116,7 +116,7 @@ func TestSlowBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusRequestTimeout || len(b.store.taken) != 0 {
 		t.Errorf("answered %d with %d stored", resp.StatusCode, len(b.store.taken))
 	}

@@ -184,8 +184,12 @@ func (r *Record) fault(code issuance.Code, text string) *issuance.RowError {
 // orderID returns what is in the place of order_id in a row that cannot be
 // taken apart, so that the report can name the order.
 func (d *Decoder) orderID(raw []byte) string {
-	fields := bytes.SplitN(trimLineEnd(raw), []byte{d.frames.delim}, d.schema.Index("order_id")+2)
-	return strings.ToValidUTF8(strings.Trim(string(fields[len(fields)-1]), `"`), "\uFFFD")
+	at := d.schema.Index("order_id")
+	fields := bytes.SplitN(trimLineEnd(raw), []byte{d.frames.delim}, at+2)
+	if at >= len(fields) {
+		return ""
+	}
+	return strings.ToValidUTF8(strings.Trim(string(fields[at]), `"`), "\uFFFD")
 }
 
 // notText names the columns that are not UTF-8.

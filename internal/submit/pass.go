@@ -14,16 +14,14 @@ import (
 )
 
 // pass is one run: a claimer, workers that send, and a collector that records.
+// Three contexts are about. going ends when nothing new may be claimed or sent,
+// calls when requests in flight must give up, and keep does not end: what has
+// happened must be recorded.
 type pass struct {
 	*Runner
-	parent context.Context
-	sum    Summary
+	sum Summary
 
-	going context.Context // ends when nothing new may be claimed or sent
-	stop  context.CancelCauseFunc
-	calls context.Context // ends when requests in flight must give up
-	cut   context.CancelFunc
-
+	stop    context.CancelCauseFunc // ends going
 	brake   *brake
 	lanes   *lanes
 	work    chan issuance.Claim
@@ -37,53 +35,53 @@ type pass struct {
 	unsent []issuance.Ref
 }
 
-func newPass(ctx context.Context, r *Runner) *pass {
-	p := &pass{Runner: r, parent: ctx, brake: r.newBrake(), lanes: newLanes(1),
+func newPass(r *Runner) *pass {
+	return &pass{Runner: r, brake: r.newBrake(), lanes: newLanes(1),
 		// Room for two slices: the claimer never waits for room, it waits for low water.
 		work: make(chan issuance.Claim, 2*r.ClaimSize), low: make(chan struct{}, 1),
 		answers: make(chan issuance.Outcome, r.FlushSize)}
-	p.going, p.stop = context.WithCancelCause(ctx)
-	p.calls, p.cut = context.WithCancel(context.WithoutCancel(ctx))
-	return p
 }
 
 func (p *pass) run(ctx context.Context) error {
-	defer p.cut()
-	limit := context.AfterFunc(p.going, func() {
+	going, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	p.stop = stop
+	keep := context.WithoutCancel(ctx)
+	calls, cut := context.WithCancel(keep)
+	defer cut()
+	limit := context.AfterFunc(going, func() {
 		select {
 		case <-time.After(p.DrainLimit):
-			p.cut()
-		case <-p.calls.Done():
+			cut()
+		case <-calls.Done():
 		}
 	})
+	defer limit()
 
 	var workers, collector sync.WaitGroup
 	for range p.InFlight {
-		workers.Go(p.sendAll)
+		workers.Go(func() { p.sendAll(going, calls) })
 	}
-	collector.Go(p.collect)
-	p.claimAll()
+	collector.Go(func() { p.collect(keep) })
+	p.claimAll(going)
 	workers.Wait()
 	close(p.answers)
 	collector.Wait()
+
 	p.sum.Released = len(p.unsent)
 	p.left.unsent = append(p.left.unsent, p.unsent...)
-	p.settle()
-
-	limit()
-	err := context.Cause(p.going)
-	p.stop(nil)
-	return err
+	p.settle(keep)
+	return context.Cause(going)
 }
 
 // claimAll claims slice after slice until none are left, each while the one
 // before it is being sent.
-func (p *pass) claimAll() {
+func (p *pass) claimAll(going context.Context) {
 	defer close(p.work)
 	size := newSizer(min(p.InFlight, p.ClaimSize), p.ClaimSize, p.Now())
-	for p.going.Err() == nil {
+	for going.Err() == nil {
 		// A claim is not given up half way: it might be durable already.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(p.parent), p.DrainLimit)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(going), p.DrainLimit)
 		claims, err := p.Store.ClaimReady(ctx, p.IssuerID, p.Session, size.next(p.sent.Load(), p.Now()))
 		cancel()
 		if err != nil {
@@ -97,27 +95,27 @@ func (p *pass) claimAll() {
 		for _, c := range claims {
 			p.work <- c
 		}
-		p.awaitLow(len(claims))
+		p.awaitLow(going, len(claims))
 	}
 }
 
-func (p *pass) awaitLow(water int) {
+func (p *pass) awaitLow(going context.Context, water int) {
 	for len(p.work) > water {
 		select {
 		case <-p.low:
-		case <-p.going.Done():
+		case <-going.Done():
 			return
 		}
 	}
 }
 
-func (p *pass) sendAll() {
+func (p *pass) sendAll(going, calls context.Context) {
 	for c := range p.work {
 		select {
 		case p.low <- struct{}{}:
 		default:
 		}
-		if !p.send(c) {
+		if !p.send(going, calls, c) {
 			p.mu.Lock()
 			p.unsent = append(p.unsent, c.Ref)
 			p.mu.Unlock()
@@ -127,8 +125,8 @@ func (p *pass) sendAll() {
 
 // send sees one order through, from the decision to send to its outcome. It
 // reports false when nothing was sent.
-func (p *pass) send(c issuance.Claim) bool {
-	if !p.lanes.enter(p.going) {
+func (p *pass) send(going, calls context.Context, c issuance.Claim) bool {
+	if !p.lanes.enter(going) {
 		return false
 	}
 	defer p.lanes.leave()
@@ -143,13 +141,13 @@ func (p *pass) send(c issuance.Claim) bool {
 			Code: issuance.PayloadLost, Reason: "the sealed request cannot be opened"}
 		return true
 	}
-	done, err := p.Limiter.Acquire(p.going)
+	done, err := p.Limiter.Acquire(going)
 	if err != nil {
 		p.stop(fmt.Errorf("wait for the rate limit: %w", err))
 		return false
 	}
 	p.sent.Add(1)
-	operationID, err := p.Send(p.calls, c, body)
+	operationID, err := p.Send(calls, c, body)
 	done()
 	out, told := p.judge(c, operationID, err, p.Now())
 	p.learn(told)
@@ -173,14 +171,14 @@ func (p *pass) learn(a answer) {
 }
 
 // collect records outcomes in groups until no more come.
-func (p *pass) collect() {
+func (p *pass) collect(keep context.Context) {
 	flush := time.NewTimer(p.FlushEvery)
 	flush.Stop()
 	for {
 		select {
 		case out, more := <-p.answers:
 			if !more {
-				p.settle()
+				p.settle(keep)
 				return
 			}
 			p.count(out.To)
@@ -191,12 +189,12 @@ func (p *pass) collect() {
 			switch len(p.left.outcomes) {
 			case p.FlushSize:
 				flush.Stop()
-				p.settle()
+				p.settle(keep)
 			case 1:
 				flush.Reset(p.FlushEvery)
 			}
 		case <-flush.C:
-			p.settle()
+			p.settle(keep)
 		}
 	}
 }
@@ -204,11 +202,11 @@ func (p *pass) collect() {
 // settle writes what is left to the store. While that does not work nothing is
 // sent, and when it does not work at all the run is over: what is left then
 // waits for the next one.
-func (p *pass) settle() {
+func (p *pass) settle(keep context.Context) {
 	if p.storeLost {
 		return
 	}
-	err := p.record(context.WithoutCancel(p.parent), &p.left, func() { p.lanes.block(true) })
+	err := p.record(keep, &p.left, func() { p.lanes.block(true) })
 	if err != nil {
 		p.storeLost = true
 		p.stop(err)
@@ -218,7 +216,7 @@ func (p *pass) settle() {
 }
 
 func (p *pass) count(to issuance.State) {
-	switch to {
+	switch to { //nolint:exhaustive // judge gives no others
 	case issuance.Submitted:
 		p.sum.Submitted++
 	case issuance.Refused:

@@ -219,8 +219,7 @@ func TestDrainWhileWaitingForTheLimit(t *testing.T) {
 // While outcomes cannot be recorded nothing more is sent.
 func TestStoreDownForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b *bench
-		b = newBench(t, 300, Config{InFlight: 4, ClaimSize: 50}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
+		b := newBench(t, 300, Config{InFlight: 4, ClaimSize: 50}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
 			wait(10 * time.Millisecond)
 			return accept(ctx, i, c)
 		})

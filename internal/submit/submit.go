@@ -171,7 +171,7 @@ func (r *Runner) run(ctx context.Context) (Summary, error) {
 	if err := r.record(ctx, &r.left, func() {}); err != nil {
 		return Summary{}, fmt.Errorf("record what the last run left: %w", err)
 	}
-	p := newPass(ctx, r)
+	p := newPass(r)
 	err := p.run(ctx)
 	return p.sum, err
 }

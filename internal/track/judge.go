@@ -65,8 +65,9 @@ func sift(o *issuance.Order, operations []issuance.Operation) ([]issuance.Operat
 		named := op.IssuerRequestID == o.OrderID
 		nameless := op.IssuerRequestID == ""
 		known := nameless && op.OperationID != "" && op.OperationID == o.OperationID
+		here := op.CardID == "" || op.CardID == o.CardID
 		switch produce := op.Operation == issuance.OperationProduce; {
-		case produce && (named || known):
+		case produce && here && (named || known):
 			ours = append(ours, op)
 		case named, produce && nameless:
 			unclear = true
@@ -76,7 +77,7 @@ func sift(o *issuance.Order, operations []issuance.Operation) ([]issuance.Operat
 }
 
 func judgeSilent(a reply, ours []issuance.Operation) verdict {
-	v := verdict{hear: true, operations: ours}
+	v := verdict{hear: true, operations: a.operations} // those of other orders of the card are news as well
 	switch {
 	case len(ours) > 0:
 		v.kind = heard

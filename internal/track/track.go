@@ -22,8 +22,10 @@ var (
 
 // Store knows which orders to ask about and takes the answers.
 type Store interface {
-	// DueForTracking returns up to max orders to ask about now, unknown ones first.
-	DueForTracking(ctx context.Context, issuerID string, max int) ([]issuance.Order, error)
+	// DueForTracking returns up to max orders to ask about now: first the
+	// unknown ones whose time has come, then the submitted ones that are not
+	// final and were not heard of for the time of silence.
+	DueForTracking(ctx context.Context, issuerID string, silence time.Duration, max int) ([]issuance.Order, error)
 	// HearOrders applies what D1 said of orders that it has, like a notification.
 	HearOrders(ctx context.Context, issuerID, stage string, heard []issuance.Heard) error
 	// DecideUnknown settles unknown orders, or says when to ask again. It leaves
@@ -54,6 +56,7 @@ type Config struct {
 	SliceSize int // answers recorded at a time; default 200
 	InFlight  int // most questions at a time; default 4
 
+	Silence      time.Duration // how long a submitted order may be silent before D1 is asked; default 24 h
 	Settle       time.Duration // between two questions about an unknown order; longer than D1's record may lag; default 1 min
 	NotFoundAsks int           // how often D1 must say that it does not have an order before it is sent again; default 2
 	UnclearAsks  int           // how often an answer may be unclear before a person must decide; default 8
@@ -66,6 +69,7 @@ func (c Config) withDefaults() Config {
 	c.Budget = cmp.Or(c.Budget, 2000)
 	c.SliceSize = cmp.Or(c.SliceSize, 200)
 	c.InFlight = cmp.Or(c.InFlight, 4)
+	c.Silence = cmp.Or(c.Silence, 24*time.Hour)
 	c.Settle = cmp.Or(c.Settle, time.Minute)
 	c.NotFoundAsks = cmp.Or(c.NotFoundAsks, 2)
 	c.UnclearAsks = cmp.Or(c.UnclearAsks, 8)
@@ -99,8 +103,8 @@ func New(cfg Config, deps Deps) (*Runner, error) {
 		return nil, errors.New("track needs a store, an issuer, a limiter and a clock")
 	case min(cfg.Budget, cfg.SliceSize, cfg.InFlight, cfg.NotFoundAsks, cfg.UnclearAsks, cfg.MaxAttempts, cfg.UnreachableStop) < 1:
 		return nil, errors.New("track needs sizes and limits above zero")
-	case cfg.Settle < 0:
-		return nil, errors.New("track needs a settling time above zero")
+	case min(cfg.Settle, cfg.Silence) < 0:
+		return nil, errors.New("track needs durations above zero")
 	}
 	return &Runner{Config: cfg, Deps: deps}, nil
 }
@@ -152,7 +156,7 @@ func (r *Runner) run(ctx context.Context, sum *Summary) error {
 	asked := map[issuance.Ref]bool{} // an order without an answer stays due; once per run is enough
 	for budget := r.Budget; budget > 0 && ctx.Err() == nil; {
 		size := min(r.SliceSize, budget)
-		due, err := r.Store.DueForTracking(ctx, r.IssuerID, size+len(asked))
+		due, err := r.Store.DueForTracking(ctx, r.IssuerID, r.Silence, size+len(asked))
 		if err != nil {
 			return fmt.Errorf("look for orders to ask about: %w", err)
 		}

@@ -25,8 +25,6 @@ var errStore = errors.New("store is down")
 type fakeStore struct {
 	mu     sync.Mutex
 	orders []*issuance.Order
-	silent time.Duration // a submitted order is due when not heard of for this long
-	asks   map[issuance.Ref]int
 	fail   error
 }
 
@@ -37,13 +35,13 @@ func (s *fakeStore) add(o issuance.Order) *issuance.Order {
 	return &o
 }
 
-func (s *fakeStore) DueForTracking(_ context.Context, _ string, most int) ([]issuance.Order, error) {
+func (s *fakeStore) DueForTracking(_ context.Context, _ string, silence time.Duration, most int) ([]issuance.Order, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var due []issuance.Order
 	for _, o := range s.orders {
 		unknown := o.State == issuance.Unknown && !o.NextAttemptAt.After(time.Now())
-		silent := o.State == issuance.Submitted && !o.Production.HeardAt.Add(s.silent).After(time.Now())
+		silent := o.State == issuance.Submitted && !o.Production.HeardAt.Add(silence).After(time.Now())
 		if (unknown || silent) && len(due) < most {
 			due = append(due, *o)
 		}
@@ -61,6 +59,9 @@ func (s *fakeStore) HearOrders(_ context.Context, _, _ string, heard []issuance.
 		o := s.orders[h.Ref.Row()-1]
 		o.Production.HeardAt = time.Now().UTC() // asking is enough not to be due again
 		for _, op := range h.Operations {
+			if op.IssuerRequestID != "" && op.IssuerRequestID != o.OrderID {
+				continue
+			}
 			if _, err := o.Hear(op, issuance.Why{At: time.Now().UTC(), Stage: stage}); err != nil {
 				return err
 			}
@@ -129,7 +130,7 @@ type bench struct {
 
 func newBench(t *testing.T, cfg Config, answer func(cardID string) ([]issuance.Operation, error)) *bench {
 	t.Helper()
-	b := &bench{store: &fakeStore{silent: 24 * time.Hour}, limiter: &fakeLimiter{},
+	b := &bench{store: &fakeStore{}, limiter: &fakeLimiter{},
 		issuer: &fakeIssuer{answer: answer, asked: map[string]int{}, correlations: map[string]bool{}}}
 	cfg.IssuerID = issuer
 	r, err := New(cfg, Deps{Store: b.store, Issuer: b.issuer, Limiter: b.limiter,
@@ -181,6 +182,8 @@ func TestUnknown(t *testing.T) {
 			{nameless, nil, issuance.Unknown, time.Minute}, {nameless, nil, issuance.Unknown, 2 * time.Minute},
 			{nameless, nil, issuance.Held, 0}}},
 		"nameless, with our operation id": {attempts: 1, operation: "op-1", asks: []asking{{nameless, nil, issuance.Submitted, 0}}},
+		"our request for another card": {attempts: 1, asks: []asking{
+			{[]issuance.Operation{{Operation: "PRODUCE", IssuerRequestID: "ord-0001", CardID: "card-9999"}}, nil, issuance.Unknown, time.Minute}}},
 		"our request in another operation": {attempts: 1, asks: []asking{
 			{[]issuance.Operation{{Operation: "RENEW", IssuerRequestID: "ord-0001"}}, nil, issuance.Unknown, time.Minute}}},
 		"no usable answer": {attempts: 1, code: issuance.OutcomeUnclear, asks: []asking{

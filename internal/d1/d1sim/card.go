@@ -22,7 +22,7 @@ func newCardCheck(c *Config) (cardCheck, error) {
 		return cardCheck{}, err
 	}
 	text := func(n int) func([]byte) bool { return length(1, n) }
-	return cardCheck{lifetime: 20, rules: []rule{
+	return cardCheck{lifetime: 20, rules: withPaths("", []rule{
 		{name: "pan", required: true, kind: kindString, format: digits(12, 19)},
 		{name: "exp", required: true, kind: kindString, format: digits(4, 4)},
 		{name: "name", required: !c.NameOptional, kind: kindString, format: name.Match},
@@ -39,7 +39,7 @@ func newCardCheck(c *Config) (cardCheck, error) {
 			{name: "track2", kind: kindString, format: text(40)},
 			{name: "track3", kind: kindString, format: text(107)},
 		}},
-	}}, nil
+	})}, nil
 }
 
 var errKeyID = errors.New("no such key")
@@ -63,7 +63,7 @@ func (cc *cardCheck) check(d *document, clear []byte, now time.Time) (pan []byte
 	if err := d.parse(clear); err != nil || d.nodes[0].kind != kindObject {
 		return nil, &apiError{400, codeParsing, "encryptedData"}
 	}
-	if fe := d.check(0, cc.rules, ""); fe != nil {
+	if fe := d.check(0, cc.rules); fe != nil {
 		return nil, &apiError{400, fe.code, fe.field}
 	}
 	pan = d.text(d.member(0, "pan"))

@@ -11,6 +11,7 @@ import (
 // error" is found.
 type rule struct {
 	name     string
+	path     string // set by withPaths
 	required bool
 	kind     kind
 	format   func([]byte) bool // of a string, or of every string of an array
@@ -25,39 +26,39 @@ type fieldError struct {
 }
 
 // check walks the rules over an object and returns the first field in error.
-func (d *document) check(object int, rules []rule, prefix string) *fieldError {
+func (d *document) check(object int, rules []rule) *fieldError {
 	for i := range rules {
 		r := &rules[i]
 		at := d.member(object, r.name)
 		if !d.present(at) {
 			if r.required {
-				return &fieldError{codeFormat, prefix + r.name}
+				return &fieldError{codeFormat, r.path}
 			}
 			continue
 		}
 		if d.nodes[at].kind != r.kind {
-			return &fieldError{codeFormat, prefix + r.name}
+			return &fieldError{codeFormat, r.path}
 		}
-		if e := d.checkValue(at, r, prefix+r.name); e != nil {
+		if e := d.checkValue(at, r); e != nil {
 			return e
 		}
 	}
 	return nil
 }
 
-func (d *document) checkValue(at int, r *rule, name string) *fieldError {
+func (d *document) checkValue(at int, r *rule) *fieldError {
 	switch r.kind {
 	case kindObject:
-		return d.check(at, r.members, name+".")
+		return d.check(at, r.members)
 	case kindString:
-		return d.checkString(at, r, name)
+		return d.checkString(at, r)
 	case kindArray:
 		var e *fieldError
 		d.items(at, func(i int) bool {
 			if d.nodes[i].kind != kindString {
-				e = &fieldError{codeFormat, name}
+				e = &fieldError{codeFormat, r.path}
 			} else {
-				e = d.checkString(i, r, name)
+				e = d.checkString(i, r)
 			}
 			return e == nil
 		})
@@ -66,21 +67,21 @@ func (d *document) checkValue(at int, r *rule, name string) *fieldError {
 	return nil
 }
 
-func (d *document) checkString(at int, r *rule, name string) *fieldError {
+func (d *document) checkString(at int, r *rule) *fieldError {
 	v := d.text(at)
 	if r.format != nil && !r.format(v) {
-		return &fieldError{codeFormat, name}
+		return &fieldError{codeFormat, r.path}
 	}
 	if len(r.values) > 0 && !slices.ContainsFunc(r.values, func(s string) bool { return s == string(v) }) {
-		return &fieldError{codeValue, name}
+		return &fieldError{codeValue, r.path}
 	}
 	return nil
 }
 
 // orderRules are the members of an order in the order in which Thales lists
 // them. A batch item also carries its cardId.
-func orderRules(c *Config, batch bool) []rule {
-	rules := []rule{
+func orderRules(batch bool) []rule {
+	return withPaths("", []rule{
 		{name: "distributionChannel", required: true, kind: kindString, values: []string{"THALES", "INSTANT", "CENTRAL"}},
 		{name: "cardId", required: batch, kind: kindString, format: ident(48)},
 		{name: "consumerId", kind: kindString, format: ident(64)},
@@ -125,6 +126,15 @@ func orderRules(c *Config, batch bool) []rule {
 			{name: "groupId", kind: kindString, format: length(1, 64)},
 			{name: "orderId", kind: kindString, format: length(1, 64)},
 		}},
+	})
+}
+
+// withPaths writes the full name of every field into its rule.
+func withPaths(prefix string, rules []rule) []rule {
+	for i := range rules {
+		r := &rules[i]
+		r.path = prefix + r.name
+		withPaths(r.path+".", r.members)
 	}
 	return rules
 }

@@ -12,7 +12,7 @@ import (
 // serveOrder is POST .../physicalCards/{cardId}/operations:production.
 func (s *Simulator) serveOrder(w http.ResponseWriter, r *http.Request) {
 	set := s.settings.Load()
-	s.count(func(t *totals) { t.requests++ })
+	s.requests.Add(1)
 	if !s.delay(r, set.Latency) || s.faultBefore(w, set) {
 		return
 	}
@@ -135,7 +135,7 @@ func (s *Simulator) orderNode(q *request, set *Settings, d *document, at int, ru
 
 // checkOrder looks at what is written, field by field.
 func (s *Simulator) checkOrder(q *request, d *document, at int, rules []rule) *apiError {
-	if fe := d.check(at, rules, ""); fe != nil {
+	if fe := d.check(at, rules); fe != nil {
 		return s.fieldError(fe.code, fe.field)
 	}
 	if id := d.text(d.member(at, "cardId")); id != nil && string(id) != string(q.cardID) {

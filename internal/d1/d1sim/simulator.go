@@ -28,6 +28,7 @@ type Simulator struct {
 	docs     sync.Pool
 	bufs     sync.Pool
 	panKey   [32]byte
+	requests atomic.Int64
 
 	mu         sync.Mutex // guards what follows
 	ledger     *ledger
@@ -65,7 +66,7 @@ func New(c Config) (*Simulator, error) {
 		return nil, fmt.Errorf("d1sim: name pattern: %w", err)
 	}
 	s := &Simulator{
-		cfg: c, card: card, rules: orderRules(&c, false), items: orderRules(&c, true),
+		cfg: c, card: card, rules: orderRules(false), items: orderRules(true),
 		issuers: map[string]*issuer{}, calendar: newCalendar(&c.Floor),
 		dice: dice{seed: c.Seed}, registered: map[string]bool{},
 		wakeFloor: make(chan struct{}, 1),
@@ -94,6 +95,7 @@ func (s *Simulator) resetLocked() {
 	s.clock = clock{base: s.cfg.Floor.Epoch, since: time.Now(), day: s.settings.Load().Day}
 	s.floor = timeline{}
 	s.totals = totals{}
+	s.requests.Store(0)
 }
 
 func operationPrefix(n uint64) string {

@@ -57,7 +57,7 @@ type Summary struct {
 
 // totals are the counters behind a Summary, guarded by the simulator's lock.
 type totals struct {
-	requests, throttled, faults, statusRequests           int
+	throttled, faults, statusRequests                     int
 	received, acceptedOrders, refusedOrders, cards        int
 	twice, cardsTwice, repeated, differing, refusals      int
 	open, made, shipped, exception, cancelled, hold, late int
@@ -156,7 +156,7 @@ func (s *Simulator) Summary() Summary {
 func (s *Simulator) summaryLocked() Summary {
 	t := &s.totals
 	sum := Summary{
-		RequestsReceived: t.requests, OrdersReceived: t.received, OrdersAccepted: t.acceptedOrders,
+		RequestsReceived: int(s.requests.Load()), OrdersReceived: t.received, OrdersAccepted: t.acceptedOrders,
 		OrdersRefused: t.refusedOrders, CardsProduced: t.cards, ProducedTwice: t.twice,
 		CardsOrderedTwice: t.cardsTwice, Repeated: t.repeated, RepeatedDiffering: t.differing,
 		Refusals: t.refusals, Throttled: t.throttled, FaultsMade: t.faults,
