@@ -22,7 +22,6 @@ import (
 	"cardbatch/internal/notification"
 	"cardbatch/internal/ratelimit"
 	"cardbatch/internal/sealed"
-	"cardbatch/internal/store"
 	"cardbatch/internal/submit"
 	"cardbatch/internal/track"
 )
@@ -81,23 +80,12 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 		return nil, invalid(err)
 	}
 	i.track, err = track.New(track.Config{
-		IssuerID: c.ID, Budget: c.Track.Budget, InFlight: min(4, c.Rate.InFlight), Settle: c.Submit.Settle,
+		IssuerID: c.ID, Budget: c.Track.Budget, InFlight: min(4, c.Rate.InFlight), Silence: c.Track.SilentAfter, Settle: c.Submit.Settle,
 		NotFoundAsks: c.Track.NotFoundAsks, UnclearAsks: c.Track.UnclearAsks, MaxAttempts: c.Submit.MaxAttempts,
 	}, track.Deps{
-		Store: trackStore{a.store, c.Track.SilentAfter}, Issuer: i.client, Limiter: limiter, Now: a.now, Log: a.log,
+		Store: a.store, Issuer: i.client, Limiter: limiter, Now: a.now, Log: a.log,
 	})
 	return i, invalid(err)
-}
-
-// trackStore tells the store how long is silent.
-type trackStore struct {
-	*store.Store
-	silentAfter time.Duration
-}
-
-// DueForTracking implements [track.Store].
-func (s trackStore) DueForTracking(ctx context.Context, issuerID string, limit int) ([]issuance.Order, error) {
-	return s.Store.DueForTracking(ctx, issuerID, s.silentAfter, limit)
 }
 
 func newEncoder(c config.D1, products map[string]issuance.Product) (*d1.Encoder, error) {

@@ -142,7 +142,7 @@ func (a *App) report(ctx context.Context, task schedule.Task) (schedule.Result, 
 	if _, _, err := a.store.AdvanceBatches(ctx); err != nil {
 		return schedule.Result{}, fmt.Errorf("settle and close batches: %w", err)
 	}
-	stage, err := report.New(a.reportConfig(task.Job.Select), reportStore{a.store}, a.log)
+	stage, err := report.New(a.reportConfig(task.Job.Select), a.store, a.log)
 	if err != nil {
 		return schedule.Result{}, err
 	}
