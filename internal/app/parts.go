@@ -158,7 +158,7 @@ func (a *App) listen(ctx context.Context, ring *sealed.Keyring, fingerprinter *c
 	mux.Handle("/", receiver)
 	server, err := notification.Listen(ctx, notification.ServerConfig{
 		Addr: c.Listen, TLS: tlsConfig, Handler: mux, ReadTimeout: c.Timeout, WriteTimeout: 2 * c.Timeout,
-		DrainLimit: a.cfg.DrainTimeout, Log: a.log,
+		DrainLimit: min(listenerDrain, a.cfg.DrainTimeout), Log: a.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listen for notifications: %w", err)

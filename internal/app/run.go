@@ -14,6 +14,10 @@ import (
 	"cardbatch/internal/schedule"
 )
 
+// listenerDrain is what a notification under way gets to be stored; one that is
+// cut comes again. An idle connection that was never used also takes it up.
+const listenerDrain = 2 * time.Second
+
 // graceAfterDrain is what stages get beyond the drain timeout, which they keep
 // themselves, to write down where they stopped.
 const graceAfterDrain = 10 * time.Second
@@ -53,7 +57,17 @@ func (a *App) Serve(ctx context.Context) error {
 	<-ctx.Done()
 	a.log.Info().Msg("stopping")
 	a.tell(ops.Stopping)
-	return errors.Join(<-listening, a.drain(running))
+	return errors.Join(a.listenerEnded(ctx, <-listening), a.drain(running))
+}
+
+// listenerEnded tells a listener that broke down from one that was stopped
+// while somebody was still connected: what was not acknowledged comes again.
+func (a *App) listenerEnded(stopped context.Context, err error) error {
+	if err != nil && stopped.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
+		a.log.Warn().Err(err).Msg("notification connections were cut")
+		return nil
+	}
+	return err
 }
 
 func (a *App) drain(running <-chan struct{}) error {

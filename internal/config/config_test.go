@@ -64,10 +64,10 @@ func TestSampleIsValid(t *testing.T) {
 	if got := c.Sources[0].MaxRejects.Of(200); got != 10 {
 		t.Errorf("5%% of 200 is %d", got)
 	}
-	if got := c.Issuers[0].D1.Token.Subject; got != "ISSUER0001" {
+	if got := c.Issuers[0].D1.Token.Subject; got != "DEMO_BANK1" {
 		t.Errorf("subject %q", got)
 	}
-	if got := c.Issuers[0].JWEKeyIDs(); len(got) != 1 || got[0] != "d1-card-data-1" {
+	if got := c.Issuers[0].JWEKeyIDs(); len(got) != 1 || got[0] != "d1-test-key-1" {
 		t.Errorf("kids %q", got)
 	}
 	embedded, err := config.LoadFS(samples.Config, samples.ConfigPath)
