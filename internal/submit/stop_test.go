@@ -73,6 +73,21 @@ func TestStopRules(t *testing.T) {
 	}
 }
 
+// A set-up that D1 refuses from the start costs no more than it takes to see it,
+// however wide the run might have gone.
+func TestRefusalsFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 200, Config{InFlight: 16}, func(context.Context, int, issuance.Claim) (string, error) {
+			wait(20 * time.Millisecond)
+			return "", &retry.Error{Class: retry.Refused, Status: 403, Code: "FORBIDDEN_OPERATION"}
+		})
+		if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrRefusals) {
+			t.Fatalf("error %v", err)
+		}
+		b.check(t, states{issuance.Refused: 20, issuance.Ready: 180})
+	})
+}
+
 // With many requests in flight, a stop costs at most those on top.
 func TestRefusalsWhileWide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -260,9 +275,13 @@ func TestStoreDownForGood(t *testing.T) {
 			}
 			return errStore
 		}
+		start := time.Now()
 		sum, err := b.RunOnce(t.Context())
 		if !errors.Is(err, errStore) {
 			t.Fatalf("error %v", err)
+		}
+		if took := time.Since(start); took < 5*time.Second || took > 6*time.Second {
+			t.Errorf("gave up after %s", took)
 		}
 		if sum.Submitted == 0 || sum.Submitted+sum.Released != sum.Claimed {
 			t.Errorf("summary %+v", sum)
