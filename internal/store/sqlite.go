@@ -29,8 +29,8 @@ func writerDSN(path string) string {
 	return dsn(path,
 		"busy_timeout(15000)", // another process may write; first, so that the next ones wait
 		"journal_mode(WAL)",
-		"synchronous(FULL)", // a commit survives loss of power
-		"foreign_keys(ON)",
+		"synchronous(FULL)",        // a commit survives loss of power
+		"recursive_triggers(ON)",   // else a REPLACE goes past the trigger that keeps history
 		"temp_store(MEMORY)",       // savepoints keep old pages in memory
 		"cache_size(-49152)",       // KiB
 		"wal_autocheckpoint(8000)", // pages: a page changed often is written back once
