@@ -177,7 +177,7 @@ func (r *run) takeNextName(ctx context.Context, d *issuance.Delivery) error {
 	taken := d.Name
 	for l.names[[2]string{d.Destination, d.Name}] {
 		d.Revision++
-		d.Name = fileName(d, b)
+		d.Name = r.fileName(d, b)
 	}
 	if err := r.store.RenameDelivery(ctx, d.ID, d.Revision, d.Name); err != nil {
 		return fmt.Errorf("take the next name: %w", err)

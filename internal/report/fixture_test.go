@@ -98,6 +98,10 @@ func (n *night) take(name string, to issuance.BatchState, why issuance.Why, orde
 		n.store.orders[no] = orders
 	}
 	n.store.transition(no, to, why)
+	if to == issuance.BatchRefused {
+		b := &n.store.batches[no-1]
+		b.Archived = "quarantine/" + b.ID + "_" + name
+	}
 	return no
 }
 

@@ -65,7 +65,8 @@ func (r *run) planReceipts(ctx context.Context) error {
 			continue
 		}
 		places := []*Place{&source.Reports}
-		if b.State == issuance.BatchRefused && source.Quarantine.Name != source.Reports.Name {
+		// Beside the file means: once it is there, and named like it there.
+		if b.State == issuance.BatchRefused && b.Archived != "" && source.Quarantine.Name != source.Reports.Name {
 			places = append(places, &source.Quarantine)
 		}
 		for _, place := range places {
@@ -185,7 +186,7 @@ func (r *run) planForBatch(ctx context.Context, l *ledger, kind issuance.Deliver
 	if last := l.latest[edition{b.No, place.Name}]; last != nil {
 		d.Revision = last.Revision + 1
 	}
-	for d.Name = fileName(&d, b); l.names[[2]string{d.Destination, d.Name}]; d.Name = fileName(&d, b) {
+	for d.Name = r.fileName(&d, b); l.names[[2]string{d.Destination, d.Name}]; d.Name = r.fileName(&d, b) {
 		d.Revision++ // an earlier file had the same name
 	}
 	d, err := r.store.PlanDelivery(ctx, d)
@@ -231,17 +232,21 @@ func (r *run) planStatus(ctx context.Context, issuer *Issuer) error {
 		return err
 	}
 	d.UpToEvent = max(d.UpToEvent, d.AfterEvent)
-	d.Name = fileName(&d, nil)
+	d.Name = r.fileName(&d, nil)
 	_, err = r.store.PlanDelivery(ctx, d)
 	return err
 }
 
 // fileName names a delivery. b is its batch, if it is about one.
-func fileName(d *issuance.Delivery, b *issuance.Batch) string {
+func (s *Stage) fileName(d *issuance.Delivery, b *issuance.Batch) string {
 	if d.Kind == issuance.DeliverStatus {
 		return fmt.Sprintf("status-%s-%s-%d.csv", d.IssuerID, d.BusinessDate, d.Revision)
 	}
-	name := stem(b.FileName) + "." + string(d.Kind)
+	of := b.FileName
+	if source := s.source(d.Source); source != nil && d.Destination == source.Quarantine.Name && d.Destination != source.Reports.Name {
+		of = b.Archived
+	}
+	name := stem(of) + "." + string(d.Kind)
 	if d.Revision > 1 {
 		name += fmt.Sprintf(".r%d", d.Revision)
 	}

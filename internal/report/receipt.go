@@ -146,7 +146,7 @@ func (r *receipt) head(b *issuance.Batch, c *Control, counts intakeTotals) {
 	r.fact("received_at", stamp(b.ReceivedAt), "", "")
 	r.fact("sha256", b.SHA256, "", "of the order file as we read it")
 	if b.Control == nil {
-		r.fact("control_totals", totalsNone, "", "no control totals: no control file said how many rows to expect")
+		r.fact("control_totals", totalsNone, "", "no control totals: no valid control file says how many rows to expect")
 	} else {
 		r.fact("control_totals", totalsPresent, "", "")
 		r.fact("sequence", strconv.FormatInt(c.Sequence, 10), "", "")

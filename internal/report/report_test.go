@@ -85,7 +85,7 @@ func TestReceiptOfARefusedFileGoesToBothPlaces(t *testing.T) {
 		t.Errorf("summary %+v", got)
 	}
 	receipt := n.read("reports/cards-1.receipt.csv")
-	if receipt != n.read("quarantine/cards-1.receipt.csv") {
+	if receipt != n.read("quarantine/20260301T221503-000001_cards-1.receipt.csv") {
 		t.Error("the two receipts differ")
 	}
 	rows := parse(t, receipt)
@@ -96,12 +96,28 @@ func TestReceiptOfARefusedFileGoesToBothPlaces(t *testing.T) {
 		t.Errorf("row error: %v", last)
 	}
 	want := Totals{{Name: "accepted"}, {Name: "duplicate"}, {Name: "rejected", Count: 2}, {Name: "rows", Count: 2}}
-	c := n.control("quarantine/cards-1.receipt.csv")
+	c := n.control("quarantine/20260301T221503-000001_cards-1.receipt.csv")
 	if diff := cmp.Diff(want, c.Totals); diff != "" || c.NextExpectedSequence != 1 {
 		t.Errorf("totals (-want +got):\n%s next expected %d, want 1", diff, c.NextExpectedSequence)
 	}
 	if got := n.run(receiptKind); got.Files() != 0 {
 		t.Errorf("the second run wrote %d files", got.Files())
+	}
+}
+
+func TestQuarantineReceiptWaitsForTheFile(t *testing.T) {
+	n := newNight(t)
+	no := n.take("cards-1.csv", issuance.BatchRefused, issuance.Why{Code: issuance.Truncated})
+	archived := n.store.batches[no-1].Archived
+	n.store.batches[no-1].Archived = ""
+	for _, want := range []int{1, 0} {
+		if got := n.run(receiptKind).Receipts; got != want {
+			t.Errorf("before it is archived: %d receipts, want %d", got, want)
+		}
+	}
+	n.store.batches[no-1].Archived = archived
+	if got := n.run(receiptKind).Receipts; got != 1 || len(n.files("quarantine")) != 2 {
+		t.Errorf("archived: %d receipts, quarantine %v", got, n.files("quarantine"))
 	}
 }
 
@@ -142,7 +158,7 @@ func TestSameFileNameAgainTakesTheNextName(t *testing.T) {
 	if c := n.control("reports/cards-1.receipt.r2.csv"); c.Verdict != "refused" || c.Revision != 2 {
 		t.Errorf("second receipt: %+v", c)
 	}
-	if got := n.files("quarantine"); len(got) != 2 || got[0] != "cards-1.receipt.csv" {
+	if got := n.files("quarantine"); len(got) != 2 || got[0] != "20260301T221503-000002_cards-1.receipt.csv" {
 		t.Errorf("quarantine: %v", got)
 	}
 }

@@ -3,6 +3,7 @@ package report_test
 import (
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,9 +13,13 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"cardbatch/internal/drop"
 	"cardbatch/internal/drop/localdir"
+	"cardbatch/internal/drop/sftp"
+	"cardbatch/internal/drop/sftp/sftptest"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/report"
+	"cardbatch/internal/secret"
 	"cardbatch/internal/store"
 	"cardbatch/internal/store/storetest"
 )
@@ -30,9 +35,20 @@ type house struct {
 
 func openHouse(tb testing.TB) *house {
 	tb.Helper()
-	h := &house{dir: tb.TempDir(), now: time.Date(2026, 3, 1, 22, 15, 3, 0, time.UTC)}
+	dir := tb.TempDir()
+	local, err := localdir.New(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = local.Close() })
+	return openHouseOn(tb, dir, local)
+}
+
+func openHouseOn(tb testing.TB, dir string, files report.Drop) *house {
+	tb.Helper()
+	h := &house{dir: dir, now: time.Date(2026, 3, 1, 22, 15, 3, 0, time.UTC)}
 	now := func() time.Time { return h.now }
-	h.store = storetest.Open(tb, storetest.NewPath(tb), now)
+	h.store = storetest.SQLite(tb).Open(tb, now)
 	var err error
 	if h.session, err = h.store.StartSession(tb.Context(), "test"); err != nil {
 		tb.Fatal(err)
@@ -42,15 +58,10 @@ func openHouse(tb testing.TB) *house {
 			tb.Fatal(err)
 		}
 	}
-	local, err := localdir.New(h.dir)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = local.Close() })
-	reports := report.Place{Name: "local:reports", Dir: "reports", Drop: local}
+	reports := report.Place{Name: "local:reports", Dir: "reports", Drop: files}
 	h.stage, err = report.New(report.Config{
 		Sources: []report.Source{{Name: "core", Reports: reports,
-			Quarantine: report.Place{Name: "local:quarantine", Dir: "quarantine", Drop: local}}},
+			Quarantine: report.Place{Name: "local:quarantine", Dir: "quarantine", Drop: files}}},
 		Issuers: []report.Issuer{{ID: "demo-bank", Reports: reports}},
 		Now:     now,
 	}, h.store, zerolog.Nop())
@@ -176,7 +187,10 @@ func TestOnTheRealStore(t *testing.T) {
 	const rows = 2500 // more than the store reads at a time
 	h := openHouse(t)
 	h.take(t, "cards-1.csv", rows, issuance.BatchAccepted, issuance.Why{Stage: "intake"})
-	h.take(t, "cards-2.csv", 10, issuance.BatchRefused, issuance.Why{Stage: "intake", Code: issuance.TooManyRejects, Reason: "1 of 10"})
+	refused := h.take(t, "cards-2.csv", 10, issuance.BatchRefused, issuance.Why{Stage: "intake", Code: issuance.TooManyRejects, Reason: "1 of 10"})
+	if err := h.store.MarkArchived(t.Context(), refused, "quarantine/x_cards-2.csv"); err != nil {
+		t.Fatal(err)
+	}
 	if got := h.run(t); got.Receipts != 3 || got.Reconciliations != 0 || got.Statuses != 1 || !got.Balanced() {
 		t.Fatalf("after intake: %+v", got)
 	}
@@ -184,7 +198,7 @@ func TestOnTheRealStore(t *testing.T) {
 	if got := lines[len(lines)-1]; got != "2501" || !c.Balanced || c.NextExpectedSequence != 2 || len(lines) != int(c.Rows) {
 		t.Errorf("receipt: last line %s of %d, %+v", got, len(lines), c)
 	}
-	if codes, c := h.column(t, "quarantine/cards-2.receipt.csv", "code"); codes[len(codes)-1] != "PAN_INVALID" || c.Verdict != "refused" {
+	if codes, c := h.column(t, "quarantine/x_cards-2.receipt.csv", "code"); codes[len(codes)-1] != "PAN_INVALID" || c.Verdict != "refused" {
 		t.Errorf("refused: %v %+v", codes, c)
 	}
 
@@ -232,6 +246,39 @@ func TestStrangersFileOnTheRealStore(t *testing.T) {
 	}
 	if got := h.run(t); got.Receipts != 0 {
 		t.Errorf("the second run: %+v", got)
+	}
+}
+
+func TestSFTPServerIsDownForAWhile(t *testing.T) {
+	dir := t.TempDir()
+	server, err := sftptest.Start(sftptest.Config{Dir: dir, Users: []sftptest.User{{Name: "cardbatch", Password: "not-a-real-password"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	files, err := sftp.New(sftp.Config{Address: server.Addr(), User: "cardbatch", Password: secret.New("not-a-real-password"),
+		HostKeys: []string{server.Fingerprint()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = files.Close() })
+	h := openHouseOn(t, dir, files)
+	h.take(t, "cards-1.csv", 30, issuance.BatchAccepted, issuance.Why{Stage: "intake"})
+	h.take(t, "cards-2.csv", 30, issuance.BatchAccepted, issuance.Why{Stage: "intake"})
+
+	server.Stop()
+	summary, err := h.stage.RunOnce(t.Context(), report.Options{BusinessDate: "2026-03-01"})
+	if !errors.Is(err, drop.ErrUnavailable) || summary.Pending != 3 || summary.Files() != 0 {
+		t.Fatalf("the server is down: %+v, %v", summary, err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.run(t); got.Receipts != 2 || got.Statuses != 1 || got.Pending != 0 {
+		t.Errorf("the server is back: %+v", got)
+	}
+	if lines, c := h.column(t, "reports/cards-2.receipt.csv", "line"); len(lines) != int(c.Rows) || !c.Balanced {
+		t.Errorf("receipt: %d lines, %+v", len(lines), c)
 	}
 }
 
