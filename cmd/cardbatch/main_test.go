@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"cardbatch/internal/config"
@@ -38,6 +41,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits,
 			"keys":  keys,
+			"serve": serve,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond != "configured" {
@@ -66,6 +70,30 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// serve CONFIG starts the daemon, waits until it is ready, tells it to stop, and
+// leaves its log in the file serve.log. The exit code must be 0.
+func serve(ts *testscript.TestScript, _ bool, args []string) {
+	program, err := exec.LookPath("cardbatch")
+	ts.Check(err)
+	cmd := exec.Command(program, "serve", "--config", args[0])
+	cmd.Dir = ts.MkAbs(".")
+	stderr, err := cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	var log strings.Builder
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		log.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), `"message":"ready"`) {
+			ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("serve.log"), []byte(log.String()), 0o600))
+	if err := cmd.Wait(); err != nil {
+		ts.Fatalf("serve: %v\n%s", err, log.String())
 	}
 }
 
