@@ -261,13 +261,11 @@ func LoadJobs(cfg *config.Config) ([]schedule.Job, error) {
 // writing. It does not migrate.
 func OpenStore(ctx context.Context, cfg *config.Config, readOnly bool, now func() time.Time) (*store.Store, error) {
 	s, err := store.Open(ctx, store.Config{Path: cfg.StorePath(), ReadOnly: readOnly, Now: now})
-	switch {
-	case errors.Is(err, store.ErrSchema):
-		return nil, exitcode.Mark(fmt.Errorf("open the store: %w", err), exitcode.Failed, "`cardbatch migrate` brings it up to date")
-	case errors.Is(err, os.ErrNotExist):
-		return nil, exitcode.Mark(fmt.Errorf("open the store: %w", err), exitcode.Failed, "`cardbatch migrate` or `cardbatch serve` creates it")
-	case err != nil:
-		return nil, fmt.Errorf("open the store: %w", err)
+	if errors.Is(err, store.ErrSchema) {
+		err = exitcode.Mark(err, exitcode.Failed, "`cardbatch migrate` creates it or brings it up to date")
+	}
+	if err != nil {
+		return nil, err
 	}
 	return s, nil
 }

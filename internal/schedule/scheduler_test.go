@@ -79,15 +79,15 @@ func (l *ledger) lines(job string) []string {
 // world is a scheduler on a clock that can be set.
 type world struct {
 	*schedule.Scheduler
-	ledger  *ledger
-	offset  atomic.Int64
-	started time.Time // real start, for the offset
+	ledger *ledger
+	offset atomic.Int64
 }
 
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())).UTC() }
 
 func (w *world) set(t *testing.T, text string) {
-	w.offset.Store(int64(at(t, text).Sub(time.Now())))
+	t.Helper()
+	w.offset.Store(int64(time.Until(at(t, text))))
 }
 
 type stageFunc = func(context.Context, schedule.Task) (schedule.Result, error)
