@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -121,29 +121,35 @@ func serve(ctx context.Context, o *options, out io.Writer) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen: %w", err), api.Close())
 	}
+	if err := announce(out, o, api.Addr(), admin.Addr(), created); err != nil {
+		return errors.Join(err, api.Close(), admin.Close())
+	}
 	sim.Start(ctx)
 	defer sim.Close()
-	announce(out, o, api.Addr(), admin.Addr(), created)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return o.serveAPI(ctx, api, m, sim.Handler()) })
-	g.Go(func() error { return serveUntil(ctx, &http.Server{Handler: sim.AdminHandler()}, admin, false) })
+	g.Go(func() error {
+		return serveUntil(ctx, &http.Server{Handler: sim.AdminHandler(), ReadHeaderTimeout: headerTimeout}, admin, false)
+	})
 	err = g.Wait()
 	totals, _ := json.Marshal(sim.Summary()) // plain integers
-	fmt.Fprintf(out, "%s\n", totals)
-	return err
+	_, printed := fmt.Fprintf(out, "%s\n", totals)
+	return errors.Join(err, printed)
 }
 
 func (o *options) serveAPI(ctx context.Context, l net.Listener, m *simkeys.Material, h http.Handler) error {
 	// A client that goes away in a handshake is nothing to tell.
-	srv := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
+	srv := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), ReadHeaderTimeout: headerTimeout}
 	if o.TLS != "off" {
 		srv.TLSConfig = m.CA.ServerTLS(m.Server, o.TLS == "mutual")
 	}
 	return serveUntil(ctx, srv, l, o.TLS != "off")
 }
 
+// headerTimeout is how long a client may take for the head of a request.
+const headerTimeout = 10 * time.Second
+
 func serveUntil(ctx context.Context, srv *http.Server, l net.Listener, secure bool) error {
-	srv.ReadHeaderTimeout = 10 * time.Second
 	srv.IdleTimeout = 5 * time.Minute
 	stopped := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stopped()
@@ -159,7 +165,7 @@ func serveUntil(ctx context.Context, srv *http.Server, l net.Listener, secure bo
 	return fmt.Errorf("serve %s: %w", l.Addr(), err)
 }
 
-func announce(out io.Writer, o *options, api, admin net.Addr, created bool) {
+func announce(out io.Writer, o *options, api, admin net.Addr, created bool) error {
 	scheme, keys := "https", "read"
 	if o.TLS == "off" {
 		scheme = "http"
@@ -174,12 +180,14 @@ func announce(out io.Writer, o *options, api, admin net.Addr, created bool) {
 	if notify == "" {
 		notify = "nobody; see --notify"
 	}
-	fmt.Fprintf(out, "D1 simulator for issuer %s, not Thales\n", o.Issuer)
-	fmt.Fprintf(out, "  orders    %s://%s/banking/v1\n", scheme, api)
-	fmt.Fprintf(out, "  tokens    %s://%s/authz/v1/oauth2/token\n", scheme, api)
-	fmt.Fprintf(out, "  admin     http://%s/admin/ledger\n", admin)
-	fmt.Fprintf(out, "  TLS       %s\n", o.TLS)
-	fmt.Fprintf(out, "  keys      %s (%s)\n", o.Dir, keys)
-	fmt.Fprintf(out, "  notifies  %s\n", notify)
-	fmt.Fprintf(out, "  one day   takes %s\n", o.Settings.Day)
+	_, err := fmt.Fprintf(out, `D1 simulator for issuer %s, not Thales
+  orders    %s://%s/banking/v1
+  tokens    %s://%s/authz/v1/oauth2/token
+  admin     http://%s/admin/ledger
+  TLS       %s
+  keys      %s (%s)
+  notifies  %s
+  one day   takes %s
+`, o.Issuer, scheme, api, scheme, api, admin, o.TLS, o.Dir, keys, notify, o.Settings.Day)
+	return err
 }

@@ -415,7 +415,7 @@ func (s *Store) AdvanceBatches(ctx context.Context) (settled, closed int, err er
 // only where a query repeats their condition word for word.
 const (
 	openBatch = `b.state IN ('loading', 'accepted', 'held', 'settled') AND `
-	openOrder = `o.state IN ('held', 'ready', 'submitting', 'unknown') AND `
+	openOrder = `(o.state = 'ready' OR o.state = 'submitting' OR o.state = 'unknown' OR o.state = 'held') AND `
 
 	canSettle = openBatch + `b.state = 'accepted' AND NOT EXISTS (SELECT 1 FROM orders o WHERE ` + openOrder + `o.batch_no = b.no)`
 	canClose  = openBatch + `b.state = 'settled' AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.watched_at > 0 AND o.batch_no = b.no)`

@@ -197,6 +197,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{func(r *orderfile.Row) { r.Expiry = text("0633") }, "looks like MMYY"},
 		{func(r *orderfile.Row) { r.Expiry = text("1233") }, "YYMM"},
 		{func(r *orderfile.Row) { r.Expiry = text("1112") }, "in the past"},
+		{func(r *orderfile.Row) { r.Expiry = text("3701") }, "the 6 years of product VISA_DEBIT_STD"},
 		{func(r *orderfile.Row) { r.Delivery = "pigeon" }, "allowed: usps-imb, laposte-cip, NO_SHIPMENT"},
 		{func(r *orderfile.Row) { r.DeliveryCountryCode = "CH" }, "allowed: FR, DE, BE, US"},
 		{func(r *orderfile.Row) { r.CardID = "card-1 " }, "begins or ends with a space"},
@@ -209,6 +210,21 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		if len(errs) != 1 || !strings.Contains(errs[0].Text, tt.want) || errs[0].Line != 7 {
 			t.Errorf("errors %+v, want one that says %q on line 7", errs, tt.want)
 		}
+	}
+}
+
+// TestProductWithoutValues: a product that lists no values allows none, and one
+// without a validity any expiry ahead.
+func TestProductWithoutValues(t *testing.T) {
+	products := orderfiletest.Products()
+	p := products[orderfiletest.ProductVisa]
+	p.Priorities, p.Inserts, p.ValidityYears = nil, nil, 0
+	products[p.ID] = p
+	r := goodRow()
+	r.Expiry = text("9912")
+	_, errs := New(Rules{Products: products, Now: now()}).Check(orderfile.Record{Row: r})
+	if len(errs) != 2 || errs[0].Column != "priority" || errs[1].Column != "packaging_inserts" || !strings.Contains(errs[0].Text, "leave it empty") {
+		t.Errorf("errors %+v", errs)
 	}
 }
 

@@ -38,7 +38,7 @@ func TestADirectoryIsFilledOnceAndReadAgain(t *testing.T) {
 	if diff := cmp.Diff(first.Server.Certificate, again.Server.Certificate); diff != "" {
 		t.Error("another certificate was read than written")
 	}
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -103,7 +103,7 @@ func TestMutualTLSAndTheClientsName(t *testing.T) {
 		if err != nil {
 			return 0
 		}
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }()
 		if resp.ProtoMajor != 2 {
 			t.Errorf("spoken over %s", resp.Proto)
 		}
