@@ -103,6 +103,7 @@ type Order struct {
 	Reason string // the same for a person
 
 	Attempts      int
+	Asks          int       // how often D1 was asked since the outcome became unknown
 	NextAttemptAt time.Time // not to be sent, or not to be asked about, before
 	CorrelationID string    // x-correlation-id of the last attempt
 	OperationID   string    // D1's, once known

@@ -1,0 +1,155 @@
+package d1sim
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// appendOperation writes step k of record i as D1 tells it, in notifications
+// and in answers to productionStatus.
+func (s *Simulator) appendOperation(b []byte, i uint32, k uint8) []byte {
+	r := s.ledger.at(i)
+	st, _ := r.step(int(k))
+	place := s.cfg.Notifications.IDPlace
+	b = append(append(b, `{"operationId":"`...), s.ledger.operationID(i)...)
+	b = append(append(b, `","operation":"PRODUCE","status":"`...), operationStatus(st)...)
+	b = appendTime(append(b, `","startTime":"`...), r.received)
+	if operationStatus(st) != "PENDING" {
+		end := st.at
+		if s.cfg.Notifications.FixedEndTime {
+			end -= int64(st.ship) * day / 2
+		}
+		b = appendTime(append(b, `","endTime":"`...), end)
+	}
+	b = append(append(append(b, `","cardId":"`...), r.cardID()...), '"')
+	if place != PlaceDetails {
+		b = appendRequestID(b, r)
+	}
+	b = append(append(append(b, `,"details":{"status":"`...), st.status...), '"')
+	if place != PlaceTop {
+		b = appendRequestID(b, r)
+	}
+	return append(s.appendDetails(b, i, r, st), "}}"...)
+}
+
+func (s *Simulator) appendDetails(b []byte, i uint32, r *record, st step) []byte {
+	if reason := reason(r, st); reason != "" {
+		b = append(append(append(b, `,"reason":"`...), reason...), '"')
+	}
+	if st.status != cardRequested && st.status != dataExceptionStatus {
+		local := time.UnixMicro(r.due).In(s.cfg.Floor.TimeZone)
+		b = append(local.AppendFormat(append(b, `,"dueDate":"`...), s.cfg.Floor.DueDateLayout), '"')
+		b = appendString(append(b, `,"productionSite":`...), s.ledger.names[r.site])
+	}
+	if st.status != cardShipped {
+		return b
+	}
+	status := shipmentStatus(st.ship, int(r.updates))
+	tracking := trackingNumber(i)
+	b = appendString(append(b, `,"shipment":{"carrier":`...), s.ledger.names[r.carrier])
+	b = append(append(append(b, `,"trackingNumber":"`...), tracking...), '"')
+	b = append(append(append(b, `,"status":"`...), status...), '"')
+	b = append(append(append(b, `,"message":"`...), shipmentMessage(status)...), '"')
+	return append(append(append(b, `,"trackingUrl":"https://carrier.example/`...), tracking...), `"}`...)
+}
+
+// reason explains an exception; the values are assumed.
+func reason(r *record, st step) string {
+	reasons := [...]string{"INVALID_ADDRESS", "UNKNOWN_CARD_DESIGN", "KEY_NOT_FOUND", "INVALID_EMV_DATA"}
+	switch st.status {
+	case dataExceptionStatus:
+		return reasons[int(r.jitter)%len(reasons)]
+	case cardOnHold:
+		return "STOCK_UNAVAILABLE"
+	}
+	return ""
+}
+
+func operationStatus(st step) string {
+	switch {
+	case st.failed:
+		return "FAILED"
+	case st.status == cardShipped:
+		return "SUCCESSFUL"
+	}
+	return "PENDING"
+}
+
+func appendRequestID(b []byte, r *record) []byte {
+	if r.idLen == 0 {
+		return b
+	}
+	return append(append(append(b, `,"issuerRequestId":"`...), r.requestID()...), '"')
+}
+
+func appendTime(b []byte, micro int64) []byte {
+	return time.UnixMicro(micro).UTC().AppendFormat(b, timeLayout)
+}
+
+// serveStatus is GET .../productionStatus: every operation of the card.
+func (s *Simulator) serveStatus(w http.ResponseWriter, r *http.Request) {
+	set := s.settings.Load()
+	s.count(func(t *totals) { t.statusRequests++ })
+	if !s.delay(r, set.Latency) {
+		return
+	}
+	if s.dice.hit(set.Faults.StatusError) {
+		s.fault()
+		(&apiError{status: set.Faults.ErrorStatus}).write(w)
+		return
+	}
+	is, e := s.authorize(r)
+	cardID := []byte(r.PathValue("cardId"))
+	switch {
+	case e != nil:
+	case !correlationOK(r):
+		e = &apiError{http.StatusBadRequest, codeFormat, "x-correlation-id"}
+	case !ident(48)(cardID):
+		e = &apiError{http.StatusBadRequest, codeFormat, "cardId"}
+	}
+	if e != nil {
+		e.write(w)
+		return
+	}
+	body := s.status(is, set, cardID)
+	if body == nil {
+		(&apiError{http.StatusNotFound, codeNoCard, ""}).write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, body)
+}
+
+// status returns nil for a card that is not known, or not yet.
+func (s *Simulator) status(is *issuer, set *Settings, cardID []byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asOf := s.clock.at(time.Now().Add(-set.StatusLag)).UnixMicro()
+	var b []byte
+	s.ledger.card(is.number, cardID, func(i uint32, r *record) bool {
+		k := int(r.stage) - 1
+		for ; k >= 0; k-- {
+			if st, _ := r.step(k); set.StatusLag == 0 || st.at <= asOf {
+				break
+			}
+		}
+		if !r.produces() || k < 0 {
+			return true
+		}
+		if b == nil {
+			b = []byte(`{"operations":[`)
+		} else {
+			b = append(b, ',')
+		}
+		b = s.appendOperation(b, i, uint8(k))
+		return true
+	})
+	if b == nil {
+		return nil
+	}
+	return append(b, "]}"...)
+}
+
+func trackingNumber(i uint32) string { return "SIM" + strconv.FormatUint(uint64(i)+1_000_000_000, 10) }

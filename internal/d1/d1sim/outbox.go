@@ -1,0 +1,278 @@
+package d1sim
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// outbox holds the notifications that are to be sent and sends them, in
+// batches, by a few workers. Its lock is taken after the simulator's.
+type outbox struct {
+	sim    *Simulator
+	sender sender
+	wake   chan struct{}
+
+	mu      sync.Mutex
+	queues  []queue // by issuer
+	retries []batch
+	held    map[uint32]item // kept back to overtake
+	era     int             // raised by clear: what is in flight no longer counts
+	n       notificationTotals
+}
+
+type notificationTotals struct {
+	pending, delivered, lost, refused, givenUp, requests, failures int
+}
+
+// item is one notification: a step of an order.
+type item struct {
+	at    int64 // real time it may leave, µs
+	order uint32
+	stage uint8
+}
+
+// queue is a FIFO that gives its memory back.
+type queue struct {
+	items []item
+	head  int
+}
+
+func (q *queue) len() int { return len(q.items) - q.head }
+
+func (q *queue) take(n int) []item {
+	out := append([]item(nil), q.items[q.head:q.head+n]...)
+	q.head += n
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	} else if q.head > 1<<16 && q.head > len(q.items)/2 {
+		q.items, q.head = append([]item(nil), q.items[q.head:]...), 0
+	}
+	return out
+}
+
+// batch is one request to an issuer.
+type batch struct {
+	issuer  int
+	items   []item
+	attempt int // sent so often
+	at      time.Time
+	era     int
+}
+
+func newOutbox(s *Simulator) *outbox {
+	return &outbox{
+		sim: s, sender: newSender(&s.cfg.Notifications), queues: make([]queue, len(s.byNumber)),
+		held: map[uint32]item{}, wake: make(chan struct{}, s.cfg.Notifications.Workers),
+	}
+}
+
+func (o *outbox) start(ctx context.Context, running *sync.WaitGroup) {
+	for range o.sim.cfg.Notifications.Workers {
+		running.Go(func() { o.work(ctx) })
+	}
+}
+
+func (o *outbox) close() { o.sender.client.CloseIdleConnections() }
+
+// add takes a step for notification. The simulator's lock is held.
+func (o *outbox) add(order uint32, stage uint8, last bool) {
+	set := o.sim.settings.Load()
+	if set.NotificationURL == "" {
+		return
+	}
+	dice := &o.sim.dice
+	it := item{at: time.Now().Add(set.NotificationDelay).UnixMicro(), order: order, stage: stage}
+	q := &o.queues[o.sim.ledger.at(order).issuer]
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if dice.hit(set.Faults.LostNotifications) {
+		o.n.lost++
+	} else if old, full := o.held[order]; !full && !last && dice.hit(set.Faults.ReorderedNotifications) {
+		o.held[order] = it
+		o.n.pending++
+		return
+	} else {
+		o.put(q, it)
+		if dice.hit(set.Faults.DuplicateNotifications) {
+			o.put(q, it)
+		}
+		if full {
+			q.items = append(q.items, old) // counted when it was held
+			delete(o.held, order)
+		}
+	}
+	if old, full := o.held[order]; full && last {
+		q.items = append(q.items, old)
+		delete(o.held, order)
+	}
+	o.poke()
+}
+
+func (o *outbox) put(q *queue, it item) {
+	q.items = append(q.items, it)
+	o.n.pending++
+}
+
+// poke wakes one worker; it wakes the next when it leaves work behind.
+func (o *outbox) poke() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (o *outbox) wakeUp() {
+	for range cap(o.wake) {
+		o.poke()
+	}
+}
+
+func (o *outbox) clear() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range o.queues {
+		o.queues[i] = queue{}
+	}
+	o.retries, o.held, o.n = nil, map[uint32]item{}, notificationTotals{}
+	o.era++
+}
+
+// work sends batch after batch.
+func (o *outbox) work(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		b, wait := o.next(time.Now())
+		if b != nil {
+			o.deliver(ctx, b)
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-o.wake:
+		}
+	}
+}
+
+// next takes the batch that is due, or says how long to wait.
+func (o *outbox) next(now time.Time) (*batch, time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	wait := time.Hour
+	if o.sim.settings.Load().PauseNotifications {
+		return nil, wait
+	}
+	for i := range o.retries {
+		if d := o.retries[i].at.Sub(now); d > 0 {
+			wait = min(wait, d)
+			continue
+		}
+		b := o.retries[i]
+		o.retries[i] = o.retries[len(o.retries)-1]
+		o.retries = o.retries[:len(o.retries)-1]
+		o.poke()
+		return &b, 0
+	}
+	for i := range o.queues {
+		q := &o.queues[i]
+		n := 0
+		for n < min(q.len(), o.sim.cfg.Notifications.BatchSize) {
+			if d := time.UnixMicro(q.items[q.head+n].at).Sub(now); d > 0 {
+				wait = min(wait, d)
+				break
+			}
+			n++
+		}
+		if n > 0 {
+			b := &batch{issuer: i, items: q.take(n), era: o.era}
+			o.poke()
+			return b, 0
+		}
+	}
+	return nil, wait
+}
+
+// deliver sends a batch once and settles what comes of it.
+func (o *outbox) deliver(ctx context.Context, b *batch) {
+	s := o.sim
+	body, url, ok := o.render(b)
+	if !ok {
+		return
+	}
+	res := o.sender.send(ctx, url, body)
+	if ctx.Err() != nil {
+		return
+	}
+	if res == delivered && s.dice.hit(s.settings.Load().Faults.UnreadNotificationAcks) {
+		res = failed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if b.era != o.era {
+		return
+	}
+	o.settle(b, res)
+	s.signalLocked()
+}
+
+func (o *outbox) settle(b *batch, res result) {
+	n, plan := len(b.items), o.sim.cfg.Notifications.RetryPlan
+	o.n.requests++
+	if res == failed {
+		o.n.failures++
+		if b.attempt < len(plan) {
+			b.at = time.Now().Add(plan[b.attempt])
+			b.attempt++
+			o.retries = append(o.retries, *b)
+			return
+		}
+	}
+	o.n.pending -= n
+	switch res {
+	case delivered:
+		o.n.delivered += n
+		for _, it := range b.items {
+			o.sim.ledger.at(it.order).notified++
+		}
+	case refused:
+		o.n.refused += n
+	default:
+		o.n.givenUp += n
+	}
+}
+
+// render writes the body of a batch; false when it was reset meanwhile.
+func (o *outbox) render(b *batch) (body []byte, url string, ok bool) {
+	s := o.sim
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.mu.Lock()
+	current := b.era == o.era
+	o.mu.Unlock()
+	if !current {
+		return nil, "", false
+	}
+	body = append(make([]byte, 0, 64+512*len(b.items)), `{"operations":[`...)
+	for i, it := range b.items {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = s.appendOperation(body, it.order, it.stage)
+	}
+	return append(body, "]}"...), s.settings.Load().NotificationURL +
+		"/notifications/d1/v2/issuers/" + s.byNumber[b.issuer].ID + "/cards", true
+}
+
+func (o *outbox) summarize(sum *Summary) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	sum.NotificationsPending, sum.NotificationsDelivered = o.n.pending, o.n.delivered
+	sum.NotificationsLost, sum.NotificationsRefused = o.n.lost, o.n.refused
+	sum.NotificationsGivenUp, sum.NotificationRequests = o.n.givenUp, o.n.requests
+	sum.NotificationFailures = o.n.failures
+}

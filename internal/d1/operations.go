@@ -1,0 +1,185 @@
+package d1
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"cardbatch/internal/issuance"
+)
+
+// What [ParseOperations] may find wrong.
+var (
+	// ErrNotJSON: the body is not JSON at all.
+	ErrNotJSON = errors.New("the body is not JSON")
+	// ErrNoOperations: it is JSON, but not an object with a list of operations.
+	ErrNoOperations = errors.New("the body has no list of operations")
+)
+
+const (
+	maxWord = 128  // bytes of an identifier or status we keep
+	maxText = 1024 // bytes of a free text we keep
+)
+
+// wireOperation is one operation as D1 writes it. Members we do not use are
+// not named; members of another type than expected count as missing.
+type wireOperation struct {
+	OperationID     looseText          `json:"operationId"`
+	Operation       looseText          `json:"operation"`
+	Status          looseText          `json:"status"`
+	StartTime       looseText          `json:"startTime"`
+	EndTime         looseText          `json:"endTime"`
+	CardID          looseText          `json:"cardId"`
+	IssuerRequestID looseText          `json:"issuerRequestId"`
+	ErrorCode       looseText          `json:"errorCode"`
+	Error           looseText          `json:"error"`
+	Details         loose[wireDetails] `json:"details"`
+}
+
+type wireDetails struct {
+	Status          looseText           `json:"status"`
+	Reason          looseText           `json:"reason"`
+	DueDate         looseText           `json:"dueDate"`
+	ProductionSite  looseText           `json:"productionSite"`
+	IssuerRequestID looseText           `json:"issuerRequestId"`
+	Shipment        loose[wireShipment] `json:"shipment"`
+}
+
+type wireShipment struct {
+	Carrier        looseText `json:"carrier"`
+	TrackingNumber looseText `json:"trackingNumber"`
+	TrackingURL    looseText `json:"trackingUrl"`
+	Status         looseText `json:"status"`
+	Message        looseText `json:"message"`
+}
+
+// loose reads a JSON object and takes everything else for an empty one.
+type loose[T any] struct{ Value T }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (l *loose[T]) UnmarshalJSON(b []byte) error {
+	if len(b) == 0 || b[0] != '{' {
+		return nil
+	}
+	return json.Unmarshal(b, &l.Value) //nolint:wrapcheck // encoding/json names the place itself
+}
+
+// ParseOperations reads the body of a notification or of an answer to
+// productionStatus, which are the same. It fails only for a body that is not
+// JSON ([ErrNotJSON]) or not an object with a list under operations
+// ([ErrNoOperations]); inside the list everything is tolerated, and there is
+// one operation for every element, empty when there is nothing we understand,
+// so that no piece of news disappears unseen.
+func ParseOperations(body []byte) ([]issuance.Operation, error) {
+	var outer struct {
+		Operations []loose[wireOperation] `json:"operations"`
+	}
+	err := json.Unmarshal(body, &outer)
+	if _, broken := errors.AsType[*json.SyntaxError](err); broken {
+		return nil, ErrNotJSON
+	}
+	if err != nil || outer.Operations == nil {
+		return nil, ErrNoOperations
+	}
+	operations := make([]issuance.Operation, len(outer.Operations))
+	for i := range outer.Operations {
+		operations[i] = outer.Operations[i].Value.operation()
+	}
+	return operations, nil
+}
+
+// operation reduces what D1 wrote to what we use.
+func (w *wireOperation) operation() issuance.Operation {
+	details := &w.Details.Value
+	shipment := &details.Shipment.Value
+	request := w.IssuerRequestID
+	if request == "" {
+		request = details.IssuerRequestID
+	}
+	return issuance.Operation{
+		OperationID:     word(w.OperationID),
+		Operation:       word(w.Operation),
+		Status:          word(w.Status),
+		CardID:          word(w.CardID),
+		IssuerRequestID: word(request),
+		StartTime:       parseTime(w.StartTime),
+		EndTime:         parseTime(w.EndTime),
+		ErrorCode:       word(w.ErrorCode),
+		Error:           freeText(w.Error),
+		Production:      issuance.ProductionStatus(word(details.Status)),
+		Reason:          freeText(details.Reason),
+		DueDate:         word(details.DueDate),
+		Site:            word(details.ProductionSite),
+		Shipment: issuance.Shipment{
+			Carrier:        word(shipment.Carrier),
+			TrackingNumber: word(shipment.TrackingNumber),
+			TrackingURL:    printable(shipment.TrackingURL, maxText),
+			Status:         word(shipment.Status),
+			Message:        freeText(shipment.Message),
+		},
+	}
+}
+
+// word keeps an identifier, a status or a date as D1 writes it.
+func word(t looseText) string { return printable(t, maxWord) }
+
+// freeText keeps a text for people, without anything that could be a PAN.
+func freeText(t looseText) string {
+	return longNumber.ReplaceAllString(printable(t, maxText), "[number]")
+}
+
+// printable returns t without surrounding space and control characters, which
+// databases and terminals dislike, cut to a number of bytes.
+func printable(t looseText, most int) string {
+	s := strings.TrimSpace(string(t))
+	if len(s) <= most && plain(s) {
+		return s
+	}
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
+	for len(s) > most {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return strings.TrimSpace(s)
+}
+
+// plain reports whether s is printable ASCII that JSON writes as it is.
+func plain[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || s[i] == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// parseTime reads the forms of ISO 8601 that are met in practice, a time
+// without a zone as UTC. What it cannot read is the zero time: the news counts
+// all the same.
+func parseTime(t looseText) time.Time {
+	s := strings.TrimSpace(string(t))
+	for _, layout := range [...]string{
+		time.RFC3339,
+		"2006-01-02T15:04:05Z0700",
+		"2006-01-02T15:04:05Z07",
+		"2006-01-02T15:04:05",
+		"2006-01-02T15:04Z07:00",
+		"2006-01-02T15:04",
+		"2006-01-02 15:04:05Z07:00",
+		"2006-01-02 15:04:05",
+		time.DateOnly,
+	} {
+		if at, err := time.Parse(layout, s); err == nil {
+			return at.UTC()
+		}
+	}
+	return time.Time{}
+}

@@ -1,0 +1,118 @@
+package intake
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"cardbatch/internal/cardholder"
+	"cardbatch/internal/drop"
+	"cardbatch/internal/issuance"
+	"cardbatch/internal/orderfile"
+)
+
+// Completion says how a source shows that a file is complete.
+type Completion string
+
+// The completion rules.
+const (
+	ByControl Completion = "control" // a control file <name>.ctl, written last
+	ByQuiet   Completion = "quiet"   // size and time unchanged over a number of observations
+)
+
+// Accept says what rejected rows mean for their file.
+type Accept string
+
+// The acceptance policies.
+const (
+	AcceptRows   Accept = "rows"           // good rows are taken, bad ones are not
+	AllOrNothing Accept = "all_or_nothing" // one bad row refuses the file
+)
+
+// Source is where order files of one issuer come from. Directories are paths
+// on the drop.
+type Source struct {
+	Name        string
+	IssuerID    string
+	Environment string // TEST or PRODUCTION, as the control file must say
+	Location    *time.Location
+
+	Drop       Drop
+	Directory  string
+	Archive    string
+	Quarantine string
+	Pattern    string // of path.Match, on the base name
+
+	Completion   Completion
+	Observations int // of the same size and time, for ByQuiet
+
+	Accept     Accept
+	MaxRejects float64 // share of the rows, 0 to 1, above which the file is refused; 1 allows all
+	MaxBytes   int64
+	MaxRows    int64
+
+	// Rules returns the rules as they are at a time: expiries are judged by it.
+	Rules   func(now time.Time) Checker
+	Encoder Encoder
+}
+
+// Drop is what intake needs of the file drop.
+type Drop interface {
+	List(ctx context.Context, dir string) ([]drop.Entry, error)
+	Open(ctx context.Context, name string) (io.ReadCloser, error)
+	Rename(ctx context.Context, from, to string) error
+}
+
+// Checker applies the rules to a row. It is used by several goroutines.
+type Checker interface {
+	// Check returns what D1 needs for the row, or everything that is wrong with it.
+	Check(orderfile.Record) (cardholder.Instruction, []issuance.RowError)
+	// Summary returns what may be kept of the row, good or bad: identifiers and
+	// the masked PAN.
+	Summary(orderfile.Record) issuance.Order
+}
+
+// Encoder makes D1's request body, card data encrypted, of an instruction. It
+// is used by several goroutines.
+type Encoder interface {
+	Encode(cardholder.Instruction) ([]byte, error)
+}
+
+// Sealer makes a payload unreadable at rest. It is used by several goroutines.
+type Sealer interface {
+	Seal(plain, aad []byte) ([]byte, error)
+}
+
+// Files is the part of the store that knows order files.
+type Files interface {
+	ClaimFile(context.Context, issuance.Batch) (issuance.Batch, error)
+	LoadingBatches(ctx context.Context, source string) ([]issuance.Batch, error)
+	Adopt(ctx context.Context, no issuance.BatchNo) error
+	UnarchivedBatches(ctx context.Context, source string) ([]issuance.Batch, error)
+	MarkArchived(ctx context.Context, no issuance.BatchNo, where string) error
+	Observe(ctx context.Context, source string, seen []issuance.Observation) (map[string]int, error)
+}
+
+// History is the part of the store that knows earlier files.
+type History interface {
+	PriorFile(ctx context.Context, source string, by issuance.PriorKey) (issuance.Batch, bool, error)
+	LastSequence(ctx context.Context, source string) (int64, error)
+}
+
+// Orders is the part of the store that takes the rows of a file and its verdict.
+type Orders interface {
+	AddOrders(ctx context.Context, no issuance.BatchNo, orders []issuance.NewOrder) error
+	// ResetBatch deletes the rows of a loading batch and what is wrong with them.
+	ResetBatch(ctx context.Context, no issuance.BatchNo) error
+	BatchTotals(ctx context.Context, no issuance.BatchNo) (issuance.Totals, error)
+	// DecideBatch commits the verdict on a batch. The rows of a refused one are
+	// deleted first, what is wrong with them is kept for its receipt.
+	DecideBatch(ctx context.Context, b issuance.Batch, to issuance.BatchState, why issuance.Why) error
+}
+
+// Store is what intake needs of the store.
+type Store interface {
+	Files
+	History
+	Orders
+}

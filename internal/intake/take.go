@@ -1,0 +1,130 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	"cardbatch/internal/drop"
+	"cardbatch/internal/issuance"
+)
+
+const (
+	controlSuffix = ".ctl"
+	takenSuffix   = ".taken"
+	maxControl    = 64 << 10 // bytes; a control file is a few hundred
+)
+
+// takenName is the unique name under which a claimed file hides, in its own
+// directory because servers always allow that rename. It is derived, so that a
+// restart finds the file again.
+func takenName(b *issuance.Batch, name string) string { return "." + name + "." + b.ID + takenSuffix }
+
+// hide renames a file of a claimed batch to its taken name. It may be repeated:
+// a file that is hidden already stays so.
+func (s *Stage) hide(ctx context.Context, src *Source, b *issuance.Batch, name string) error {
+	from := path.Join(src.Directory, name)
+	to := path.Join(src.Directory, takenName(b, name))
+	err := src.Drop.Rename(ctx, from, to)
+	if errors.Is(err, drop.ErrNotExist) || errors.Is(err, drop.ErrExist) {
+		there, lookErr := s.exists(ctx, src, src.Directory, takenName(b, name))
+		if lookErr != nil {
+			return lookErr
+		}
+		if there {
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("take %s: %w", from, err)
+	}
+	return nil
+}
+
+func (s *Stage) exists(ctx context.Context, src *Source, dir, name string) (bool, error) {
+	entries, err := src.Drop.List(ctx, dir)
+	if err != nil {
+		return false, fmt.Errorf("list %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		if e.Name == name {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// readControl returns the bytes of the hidden control file.
+func (s *Stage) readControl(ctx context.Context, src *Source, b *issuance.Batch) (_ []byte, err error) {
+	f, err := src.Drop.Open(ctx, path.Join(src.Directory, takenName(b, b.FileName+controlSuffix)))
+	if err != nil {
+		return nil, fmt.Errorf("open control file: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	content, err := io.ReadAll(io.LimitReader(f, maxControl+1))
+	if err != nil {
+		return nil, fmt.Errorf("read control file: %w", err)
+	}
+	return content, nil
+}
+
+// archiveDecided moves the originals that an earlier run could not.
+func (s *Stage) archiveDecided(ctx context.Context, src *Source) error {
+	left, err := s.Store.UnarchivedBatches(ctx, src.Name)
+	if err != nil {
+		return fmt.Errorf("find files to archive: %w", err)
+	}
+	for _, b := range left {
+		if err := s.archive(ctx, src, b, b.State); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// archive moves the original and its control file to where a decided file
+// belongs, under the batch's id, which makes the name unique. The verdict is
+// committed already: failing here is repaired by the next run.
+func (s *Stage) archive(ctx context.Context, src *Source, b issuance.Batch, state issuance.BatchState) error {
+	dir := src.Archive
+	if state == issuance.BatchRefused {
+		dir = src.Quarantine
+	}
+	names := []string{b.FileName}
+	if src.Completion == ByControl {
+		names = append(names, b.FileName+controlSuffix)
+	}
+	for _, name := range names {
+		if err := s.moveTaken(ctx, src, &b, name, dir); err != nil {
+			return fmt.Errorf("archive %s: %w", name, err)
+		}
+	}
+	where := path.Join(dir, ArchivedName(&b, b.FileName))
+	if err := s.Store.MarkArchived(ctx, b.No, where); err != nil {
+		return fmt.Errorf("record the archived file: %w", err)
+	}
+	return nil
+}
+
+// ArchivedName is the name of an original in the archive or the quarantine.
+func ArchivedName(b *issuance.Batch, name string) string { return b.ID + "_" + name }
+
+func (s *Stage) moveTaken(ctx context.Context, src *Source, b *issuance.Batch, name, dir string) error {
+	from := path.Join(src.Directory, takenName(b, name))
+	err := src.Drop.Rename(ctx, from, path.Join(dir, ArchivedName(b, name)))
+	if !errors.Is(err, drop.ErrNotExist) {
+		return err
+	}
+	there, lookErr := s.exists(ctx, src, dir, ArchivedName(b, name))
+	if lookErr != nil {
+		return lookErr
+	}
+	if !there {
+		// Nothing is lost, the batch is decided; but somebody else moves our files.
+		s.Logger.Error().Str("source", src.Name).Str("batch", b.ID).Str("file", name).
+			Msg("the original has vanished from the drop before it was archived: does another program clean up there?")
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"cardbatch/internal/drop"
+	"cardbatch/internal/issuance"
+	"cardbatch/internal/orderfile"
+)
+
+// verdict is what is to become of a file. The zero value accepts it.
+type verdict struct {
+	to     issuance.BatchState
+	code   issuance.Code
+	reason string
+}
+
+func accept() verdict { return verdict{to: issuance.BatchAccepted} }
+
+func refuse(code issuance.Code, format string, args ...any) verdict {
+	return verdict{issuance.BatchRefused, code, fmt.Sprintf(format, args...)}
+}
+
+func (v verdict) refused() bool { return v.to == issuance.BatchRefused }
+
+// judge takes the file out of sight, reads it and says what is to become of
+// it. An error means that this could not be found out yet.
+func (s *Stage) judge(ctx context.Context, src *Source, b *issuance.Batch) (verdict, error) {
+	if err := s.hide(ctx, src, b, b.FileName); errors.Is(err, drop.ErrNotExist) {
+		return refuse(issuance.FileUnreadable, "the file was gone when it was to be taken"), nil
+	} else if err != nil {
+		return verdict{}, err
+	}
+	if v, err := s.checkControl(ctx, src, b); err != nil || v.refused() {
+		return v, err
+	}
+	v, err := s.checkHistory(ctx, src, b)
+	if err != nil || v.refused() {
+		return v, err
+	}
+	loaded, err := s.load(ctx, src, b)
+	if err != nil {
+		return verdict{}, err
+	}
+	b.Size, b.Rows, b.SHA256 = loaded.size, loaded.rows, loaded.sha256
+	if w := checkLoaded(b, loaded); w.refused() {
+		return w, nil
+	}
+	if b.Control == nil {
+		if w, err := s.checkContent(ctx, src, b); err != nil || w.refused() {
+			return w, err
+		}
+	}
+	totals, err := s.Store.BatchTotals(ctx, b.No)
+	if err != nil {
+		return verdict{}, fmt.Errorf("count the rows: %w", err)
+	}
+	if w := checkRejects(src, b.Rows, totals.State(issuance.Rejected)); w.refused() {
+		return w, nil
+	}
+	return v, nil
+}
+
+// checkControl reads the control file, if the source has one, and checks what
+// it says of itself.
+func (s *Stage) checkControl(ctx context.Context, src *Source, b *issuance.Batch) (verdict, error) {
+	if src.Completion != ByControl {
+		return accept(), nil
+	}
+	name := b.FileName + controlSuffix
+	if err := s.hide(ctx, src, b, name); errors.Is(err, drop.ErrNotExist) {
+		return refuse(issuance.ControlInvalid, "the control file %s was gone when it was to be read", name), nil
+	} else if err != nil {
+		return verdict{}, err
+	}
+	content, err := s.readControl(ctx, src, b)
+	if err != nil {
+		return verdict{}, err
+	}
+	if len(content) > maxControl {
+		return refuse(issuance.ControlInvalid, "the control file is larger than %d bytes", maxControl), nil
+	}
+	control, err := orderfile.ParseControl(content)
+	if err != nil {
+		return refuse(issuance.ControlInvalid, "%v", err), nil
+	}
+	b.Control, b.BusinessDate = &control, control.BusinessDate
+	return checkControlFile(&control, b.FileName, src.IssuerID, src.Environment), nil
+}
+
+// checkControlFile compares a control file with the file beside it and with the
+// source it came from.
+func checkControlFile(c *issuance.Control, fileName, issuerID, environment string) verdict {
+	switch {
+	case c.File != fileName:
+		return refuse(issuance.ControlInvalid, "the control file is about %s, not about %s", path.Base(c.File), fileName)
+	case c.IssuerID != issuerID:
+		return refuse(issuance.WrongIssuer, "the control file says issuer %s, this source is of %s", c.IssuerID, issuerID)
+	case c.Environment != environment:
+		return refuse(issuance.WrongEnvironment, "the control file says %s, this is %s", c.Environment, environment)
+	default:
+		return accept()
+	}
+}
+
+// checkHistory looks for the file among the earlier ones of its source. The
+// order matters for the sender: the same content again says more than the same
+// name or number again.
+func (s *Stage) checkHistory(ctx context.Context, src *Source, b *issuance.Batch) (verdict, error) {
+	c := b.Control
+	if c != nil {
+		checks := []struct {
+			by   issuance.PriorKey
+			code issuance.Code
+			what string
+		}{
+			{issuance.PriorKey{SHA256: strings.ToLower(c.SHA256)}, issuance.DuplicateContent, "the same content"},
+			{issuance.PriorKey{Sequence: c.Sequence}, issuance.SequenceRepeated, fmt.Sprintf("sequence %d", c.Sequence)},
+		}
+		for _, check := range checks {
+			if v, err := s.checkPrior(ctx, src, check.by, check.code, check.what); err != nil || v.refused() {
+				return v, err
+			}
+		}
+	}
+	v, err := s.checkPrior(ctx, src, issuance.PriorKey{Name: b.FileName}, issuance.DuplicateName, "a file of this name")
+	if err != nil || v.refused() || c == nil {
+		return v, err
+	}
+	last, err := s.Store.LastSequence(ctx, src.Name)
+	if err != nil {
+		return verdict{}, fmt.Errorf("look up the last sequence: %w", err)
+	}
+	if last > 0 && c.Sequence != last+1 {
+		v = accept()
+		v.code = issuance.SequenceGap
+		v.reason = fmt.Sprintf("taken, but sequence %d was expected after %d and this is %d", last+1, last, c.Sequence)
+	}
+	return v, nil
+}
+
+func (s *Stage) checkContent(ctx context.Context, src *Source, b *issuance.Batch) (verdict, error) {
+	return s.checkPrior(ctx, src, issuance.PriorKey{SHA256: b.SHA256}, issuance.DuplicateContent, "the same content")
+}
+
+func (s *Stage) checkPrior(ctx context.Context, src *Source, by issuance.PriorKey, code issuance.Code, what string) (verdict, error) {
+	prior, found, err := s.Store.PriorFile(ctx, src.Name, by)
+	if err != nil {
+		return verdict{}, fmt.Errorf("look for an earlier file: %w", err)
+	}
+	if !found {
+		return accept(), nil
+	}
+	return refuse(code, "%s was taken before: file %s, batch %s, %s", what, prior.FileName, prior.ID,
+		prior.ReceivedAt.UTC().Format("2006-01-02 15:04 UTC")), nil
+}
+
+// checkLoaded compares what was read with what was announced.
+func checkLoaded(b *issuance.Batch, l loaded) verdict {
+	if l.fault.refused() {
+		return l.fault
+	}
+	c := b.Control
+	switch {
+	case c == nil && l.endedInsideRow:
+		return refuse(issuance.Truncated, "the file ends inside row %d", l.rows)
+	case c == nil && l.rows == 0:
+		return refuse(issuance.EmptyFile, "the file has no rows, and no control file says that this is meant")
+	case c == nil:
+		return accept()
+	case l.rows < c.Rows || l.endedInsideRow:
+		return refuse(issuance.Truncated, "the control file announces %d rows, the file has %d: send it again in full", c.Rows, l.rows)
+	case l.rows != c.Rows:
+		return refuse(issuance.RowCountMismatch, "the control file announces %d rows, the file has %d", c.Rows, l.rows)
+	case !strings.EqualFold(l.sha256, c.SHA256):
+		return refuse(issuance.ChecksumMismatch, "the SHA-256 of the file is %s…, the control file announces %s…", l.sha256[:12], c.SHA256[:min(12, len(c.SHA256))])
+	}
+	for id, n := range c.Products {
+		if l.products[id] != n {
+			return refuse(issuance.ProductCountMismatch, "the control file announces %d rows of product %s, the file has %d", n, id, l.products[id])
+		}
+	}
+	return accept()
+}
+
+// checkRejects applies the source's policy on rejected rows.
+func checkRejects(src *Source, rows, rejected int64) verdict {
+	switch {
+	case rejected == 0:
+		return accept()
+	case src.Accept == AllOrNothing:
+		return refuse(issuance.TooManyRejects, "%d of %d rows are rejected, and this source takes all or nothing", rejected, rows)
+	case float64(rejected) > src.MaxRejects*float64(rows):
+		return refuse(issuance.TooManyRejects, "%d of %d rows are rejected, more than the %g %% this source allows", rejected, rows, 100*src.MaxRejects)
+	default:
+		return accept()
+	}
+}
+
+// decide commits the verdict.
+func (s *Stage) decide(ctx context.Context, b *issuance.Batch, v verdict) (issuance.Totals, error) {
+	why := issuance.Why{At: s.Now(), Stage: "intake", Session: s.Session, Code: v.code, Reason: v.reason}
+	if err := s.Store.DecideBatch(ctx, *b, v.to, why); err != nil {
+		return issuance.Totals{}, fmt.Errorf("record the verdict on %s: %w", b.FileName, err)
+	}
+	totals, err := s.Store.BatchTotals(ctx, b.No)
+	if err != nil {
+		return issuance.Totals{}, fmt.Errorf("count the rows of %s: %w", b.FileName, err)
+	}
+	return totals, nil
+}

@@ -1,0 +1,26 @@
+// Package orderfile is the codec of order files and their control files: bytes
+// to rows or row errors, and back. What a row's values must be is package
+// validate's business.
+//
+// A [Decoder] reads a CSV in one pass with constant memory. It is strict where
+// CSV libraries are forgiving, because here a forgiven row is a wrong card:
+//
+//   - The header is compared with the schema before any row. A misspelt column
+//     would otherwise be an empty column.
+//   - Every value is text. gocsv would read the number 010 as 8.
+//   - The decoder finds the rows itself before gocsv sees them, one at a time.
+//     So line numbers are those of the file, also after a quoted line break,
+//     and a bad row is an error of that row and ends neither the file nor the
+//     rows after it.
+//   - A double quote that opens a field and never closes would swallow the
+//     rest of the file. A row has at most [Options.MaxRow] bytes, and a row
+//     whose quotes do not work out is taken to end with its first line: one row
+//     is reported and reading goes on with the next line.
+//
+// Errors come in three kinds. [Record.Err] is about one row. A [HeaderError]
+// or [FormatError] condemns the file: it will never get better. Any other error
+// is about reading and says nothing about the file: it may be read again.
+//
+// Blank lines are skipped, a byte order mark is ignored, and a line break in a
+// quoted value always arrives as LF.
+package orderfile

@@ -1,0 +1,110 @@
+package orderfile
+
+import (
+	"fmt"
+	"strings"
+
+	"cardbatch/internal/tableschema"
+)
+
+// HeaderError says that the first line is not the header that the schema asks
+// for. Its text is safe to show: of a first line that is data it repeats
+// nothing.
+type HeaderError struct {
+	Problems []tableschema.HeaderProblem // every wrong column; nil when nothing resembles a header
+	Hint     string                      // the likely cause, if there is one
+}
+
+// Error lists all problems in one line.
+func (e *HeaderError) Error() string {
+	texts := make([]string, 0, len(e.Problems)+1)
+	if e.Hint != "" {
+		texts = append(texts, e.Hint)
+	}
+	for _, p := range e.Problems {
+		texts = append(texts, p.String())
+	}
+	return "header: " + strings.Join(texts, "; ")
+}
+
+// newHeaderError describes a header that has problems.
+func newHeaderError(schema *tableschema.Schema, columns []string, problems []tableschema.HeaderProblem) *HeaderError {
+	unknown := 0
+	for i := range problems {
+		if problems[i].Fault == tableschema.Unknown {
+			unknown++
+		}
+	}
+	hint := headerHint(schema, columns)
+	if known := len(columns) - unknown; known*2 < len(columns) {
+		// Likely not a header at all, and then these are somebody's data.
+		if hint == "" {
+			hint = fmt.Sprintf("the first line is not the header: %d of its %d values are not column names", unknown, len(columns))
+		}
+		return &HeaderError{Hint: hint}
+	}
+	for i := range problems {
+		if problems[i].Fault == tableschema.Unknown {
+			problems[i].Column = showColumn(problems[i].Column)
+		}
+	}
+	return &HeaderError{Problems: problems, Hint: hint}
+}
+
+// headerHint looks for the usual causes.
+func headerHint(schema *tableschema.Schema, columns []string) string {
+	if len(columns) == 1 {
+		for _, d := range []struct{ char, name string }{{";", "semicolons"}, {"\t", "tabs"}, {"|", "vertical bars"}} {
+			if names := strings.Split(columns[0], d.char); len(names) > 1 {
+				return fmt.Sprintf("the columns are separated by %s, but commas are agreed", d.name)
+			}
+		}
+	}
+	var similar []string
+	for _, c := range columns {
+		if schema.Index(c) >= 0 {
+			continue
+		}
+		if name, ok := schema.Similar(c); ok {
+			similar = append(similar, name)
+		}
+	}
+	if len(similar) > 0 {
+		return fmt.Sprintf("column names must be written exactly, lower case and without spaces: %s", strings.Join(similar, ", "))
+	}
+	return ""
+}
+
+// maxShownColumn is the longest unknown column name worth repeating.
+const maxShownColumn = 48
+
+// showColumn returns an unknown column name as far as it looks like one.
+func showColumn(name string) string {
+	if name == "" || len(name) > maxShownColumn {
+		return "..."
+	}
+	digits := 0
+	for _, c := range []byte(name) {
+		switch {
+		case c >= '0' && c <= '9':
+			digits++
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_', c == '-', c == '.', c == ' ':
+		default:
+			return "..."
+		}
+	}
+	if digits > 4 {
+		return "..."
+	}
+	return name
+}
+
+// FormatError says that the file is not one of rows: it will not get better by
+// reading it again.
+type FormatError struct {
+	Line int64 // physical, from 1
+	Text string
+}
+
+// Error names the line and the reason.
+func (e *FormatError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Text) }

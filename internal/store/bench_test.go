@@ -1,0 +1,168 @@
+package store_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cardbatch/internal/issuance"
+	"cardbatch/internal/store"
+	"cardbatch/internal/store/storetest"
+)
+
+const (
+	benchIssuer  = "bank-1"
+	benchChunk   = 500
+	benchPayload = 2048 // bytes; a sealed D1 request with its JWE
+)
+
+// benchOrders makes rows of a batch with ids as core banking numbers them.
+func benchOrders(no issuance.BatchNo, from, n int) []issuance.NewOrder {
+	payload := make([]byte, benchPayload)
+	orders := make([]issuance.NewOrder, n)
+	for i := range orders {
+		row := int64(from + i + 1)
+		mac := binary.BigEndian.AppendUint64(make([]byte, 8), uint64(row))
+		orders[i] = issuance.NewOrder{Payload: payload, Order: issuance.Order{
+			Ref: issuance.NewRef(no, row), Line: row + 1, IssuerID: benchIssuer,
+			OrderID: fmt.Sprintf("ORD-20260301-%02d-%08d", no, row), CardID: fmt.Sprintf("CARD-%02d-%010d", no, row),
+			ConsumerID: fmt.Sprintf("CONS-%010d", row), ProductID: "VISA_DEBIT_STD", Issuance: issuance.Creation, Priority: "STANDARD",
+			Urgency: issuance.Normal, MaskedPAN: "411111******1111", PANFingerprint: mac, ContentMAC: mac, State: issuance.Ready}}
+	}
+	return orders
+}
+
+func benchBatch(b *testing.B, s *store.Store) issuance.Batch {
+	batch, err := s.ClaimFile(b.Context(), issuance.Batch{Source: "bench", IssuerID: benchIssuer, FileName: "f.csv", TakenName: "f.csv.taken"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return batch
+}
+
+func benchLoad(b *testing.B, s *store.Store, batch issuance.Batch, n int) {
+	for from := 0; from < n; from += benchChunk {
+		if err := s.AddOrders(b.Context(), batch.No, benchOrders(batch.No, from, min(benchChunk, n-from))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	batch.Rows = int64(n)
+	if err := s.DecideBatch(b.Context(), batch, issuance.BatchAccepted, issuance.Why{Stage: "intake"}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func perSecond(b *testing.B, n int, what string) {
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), what+"/s")
+}
+
+// BenchmarkAddOrders: one operation is one order.
+func BenchmarkAddOrders(b *testing.B) {
+	s := storetest.New(b)
+	batch := benchBatch(b, s)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for from := 0; from < b.N; from += benchChunk {
+		b.StopTimer()
+		orders := benchOrders(batch.No, from, min(benchChunk, b.N-from))
+		b.StartTimer()
+		if err := s.AddOrders(context.Background(), batch.No, orders); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perSecond(b, b.N, "orders")
+}
+
+// BenchmarkClaimAndRecord: one operation is one order, claimed and recorded
+// as submitted, in slices of 200 by four workers as submit has them.
+func BenchmarkClaimAndRecord(b *testing.B) {
+	s := storetest.New(b)
+	benchLoad(b, s, benchBatch(b, s), b.N)
+	b.ReportAllocs()
+	b.ResetTimer()
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for {
+				claims, err := s.ClaimReady(b.Context(), benchIssuer, "bench", 200)
+				if err != nil {
+					b.Error(err)
+				}
+				if len(claims) == 0 {
+					return
+				}
+				if err := s.RecordOutcomes(b.Context(), "bench", benchOutcomes(claims)); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	perSecond(b, b.N, "orders")
+}
+
+func benchOutcomes(claims []issuance.Claim) []issuance.Outcome {
+	outcomes := make([]issuance.Outcome, len(claims))
+	for i, c := range claims {
+		outcomes[i] = issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Submitted, OperationID: fmt.Sprintf("op-%032d", c.Ref)}
+	}
+	return outcomes
+}
+
+// BenchmarkApplyNotification: one operation is one status update. Orders come
+// in a scattered order.
+func BenchmarkApplyNotification(b *testing.B) {
+	for _, perBody := range []int{1, 100} {
+		b.Run(fmt.Sprintf("operations=%d", perBody), func(b *testing.B) { benchNotify(b, perBody) })
+	}
+}
+
+func benchNotify(b *testing.B, perBody int) {
+	const orders = 20_000
+	statuses := []issuance.ProductionStatus{issuance.CardProdRequested, issuance.DataPrepared, issuance.CardProdReady,
+		issuance.CardProdOngoing, issuance.CardProdDone, issuance.CardShipped}
+	s := storetest.New(b)
+	batch := benchBatch(b, s)
+	benchLoad(b, s, batch, orders)
+	for {
+		claims, err := s.ClaimReady(b.Context(), benchIssuer, "bench", 2000)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(claims) == 0 {
+			break
+		}
+		if err := s.RecordOutcomes(b.Context(), "bench", benchOutcomes(claims)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	body := make([]byte, 700*perBody)
+	var next atomic.Int64
+	b.ReportAllocs()
+	b.SetParallelism(32)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			i := next.Add(1) - 1
+			if i%int64(perBody) != 0 {
+				continue
+			}
+			n := issuance.Notification{IssuerID: benchIssuer, Body: body, Digest: binary.BigEndian.AppendUint64(nil, uint64(i)*0x9E3779B97F4A7C15), ReceivedAt: time.Now()}
+			for k := i; k < i+int64(perBody); k++ {
+				row := (k*7919)%orders + 1
+				n.Operations = append(n.Operations, issuance.Operation{OperationID: fmt.Sprintf("op-%032d", issuance.NewRef(batch.No, row)),
+					Operation: issuance.OperationProduce, Status: issuance.OperationPending, CardID: fmt.Sprintf("CARD-%02d-%010d", batch.No, row),
+					IssuerRequestID: fmt.Sprintf("ORD-20260301-%02d-%08d", batch.No, row), StartTime: time.Now(),
+					Production: statuses[(k/orders)%int64(len(statuses))]})
+			}
+			if a, err := s.ApplyNotification(b.Context(), n); err != nil || a.Matched != perBody {
+				b.Error(a, err)
+			}
+		}
+	})
+	perSecond(b, b.N, "updates")
+}

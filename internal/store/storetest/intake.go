@@ -1,0 +1,288 @@
+package storetest
+
+import (
+	"fmt"
+	"time"
+
+	"cardbatch/internal/issuance"
+)
+
+func intakeTests() map[string]func(*world) {
+	return map[string]func(*world){
+		"a file is claimed once":                       fileClaimedOnce,
+		"rows are kept as given":                       rowsKept,
+		"rows come all or none":                        rowsAllOrNone,
+		"nothing is sent before the batch is decided":  nothingBeforeDecision,
+		"a decision needs all rows":                    decisionNeedsAllRows,
+		"a repeat is a duplicate, a conflict rejected": repeatsAndConflicts,
+		"an interrupted batch is loaded again":         interruptedBatch,
+		"a refused batch keeps its row errors only":    refusedBatch,
+		"a held batch can be released":                 heldBatch,
+		"prior files":                                  priorFiles,
+		"originals not yet archived":                   archive,
+		"observations count what stays the same":       observations,
+		"many rows are deleted in chunks":              manyRowsDeleted,
+	}
+}
+
+func fileClaimedOnce(w *world) {
+	b := w.claimFile()
+	if b.No == 0 || b.ID == "" || b.Session != w.session {
+		w.Errorf("claimed as %+v", b)
+	}
+	other, _ := w.open()
+	_, err := other.ClaimFile(w.ctx(), issuance.Batch{Source: source, IssuerID: bank, FileName: "f", TakenName: "f"})
+	w.wantErr(err, issuance.ErrClaimed)
+	_, err = other.ClaimFile(w.ctx(), issuance.Batch{Source: "x", IssuerID: "bank-2", FileName: "f", TakenName: "f"})
+	w.must(err)
+	w.decide(b, issuance.BatchRefused, 0)
+	_, err = other.ClaimFile(w.ctx(), issuance.Batch{Source: source, IssuerID: bank, FileName: "f", TakenName: "f"})
+	w.must(err)
+}
+
+func rowsKept(w *world) {
+	b := w.claimFile()
+	rows := w.add(b, row(b.No, 1, "a"), rejectedRow(b.No, 2), row(b.No, 3, "c"))
+	w.decide(b, issuance.BatchAccepted, 3)
+	w.balance()
+	var want []issuance.Order
+	for _, r := range rows {
+		want = append(want, r.Order)
+	}
+	w.equal(collect(w, w.s.OrdersOfBatch(w.ctx(), b.No)), want)
+	w.equal(collect(w, w.s.RowErrors(w.ctx(), b.No)), rows[1].Errors)
+	got := w.batch(b)
+	if got.State != issuance.BatchAccepted || got.Rows != 3 || got.SHA256 == "" || !got.DecidedAt.Equal(w.clock.now()) || got.Why.Stage != "intake" {
+		w.Errorf("the batch is %+v", got)
+	}
+}
+
+func rowsAllOrNone(w *world) {
+	b := w.claimFile()
+	bad := row(b.No+1, 2, "b")
+	w.wantErr(w.s.AddOrders(w.ctx(), b.No, []issuance.NewOrder{row(b.No, 1, "a"), bad}), issuance.ErrOutOfState)
+	submitted := row(b.No, 2, "b")
+	submitted.State = issuance.Submitted
+	w.wantErr(w.s.AddOrders(w.ctx(), b.No, []issuance.NewOrder{row(b.No, 1, "a"), submitted}), issuance.ErrOutOfState)
+	if n := len(collect(w, w.s.OrdersOfBatch(w.ctx(), b.No))); n != 0 {
+		w.Errorf("%d rows of failed calls stayed", n)
+	}
+	w.add(b, row(b.No, 1, "a"))
+	if err := w.s.AddOrders(w.ctx(), b.No, []issuance.NewOrder{row(b.No, 1, "z")}); err == nil {
+		w.Error("a row was added twice")
+	}
+	w.decide(b, issuance.BatchAccepted, 1)
+	w.wantErr(w.s.AddOrders(w.ctx(), b.No, []issuance.NewOrder{row(b.No, 2, "b")}), issuance.ErrOutOfState)
+	w.balance()
+}
+
+func nothingBeforeDecision(w *world) {
+	b := w.claimFile()
+	w.add(b, row(b.No, 1, "a"), row(b.No, 2, "b"))
+	if got := w.claim(10); len(got) != 0 {
+		w.Errorf("claimed %v of a batch that is loading", orderIDs(got))
+	}
+	w.decide(b, issuance.BatchAccepted, 2)
+	if n, err := w.s.ReadyCount(w.ctx(), bank); n != 2 || err != nil {
+		w.Errorf("%d ready, %v", n, err)
+	}
+	w.equal(orderIDs(w.claim(10)), []string{"order-a", "order-b"})
+}
+
+func decisionNeedsAllRows(w *world) {
+	b := w.claimFile()
+	w.add(b, row(b.No, 1, "a"))
+	b.Rows = 2
+	w.wantErr(w.s.DecideBatch(w.ctx(), b, issuance.BatchAccepted, issuance.Why{}), issuance.ErrOutOfState)
+	w.wantErr(w.s.DecideBatch(w.ctx(), b, issuance.BatchClosed, issuance.Why{}), issuance.ErrOutOfState)
+	w.decide(b, issuance.BatchAccepted, 1)
+	w.wantErr(w.s.DecideBatch(w.ctx(), b, issuance.BatchRefused, issuance.Why{}), issuance.ErrOutOfState)
+	w.wantState("a", issuance.Ready)
+}
+
+func repeatsAndConflicts(w *world) {
+	first := w.accepted("a", "b")
+	b := w.claimFile()
+	conflict := row(b.No, 2, "b")
+	conflict.ContentMAC = []byte("other")
+	again := row(b.No, 4, "c")
+	again.ContentMAC = []byte("other")
+	rows := w.add(b, row(b.No, 1, "a"), conflict, row(b.No, 3, "c"), again)
+	w.decide(b, issuance.BatchAccepted, 4)
+	w.balance()
+	for i, want := range []struct {
+		state issuance.State
+		code  issuance.Code
+	}{{issuance.Duplicate, issuance.OrderRepeated}, {issuance.Rejected, issuance.OrderConflict}, {issuance.Ready, ""}, {issuance.Rejected, issuance.OrderConflict}} {
+		if rows[i].State != want.state || rows[i].Code != want.code {
+			w.Errorf("row %d is %s %s, want %s %s", i+1, rows[i].State, rows[i].Code, want.state, want.code)
+		}
+	}
+	errs := collect(w, w.s.RowErrors(w.ctx(), b.No))
+	if len(errs) != 3 || errs[0].Line != 2 || errs[0].Text != "identical repeat of "+first.FileName+" line 2" {
+		w.Errorf("row errors are %+v", errs)
+	}
+	w.equal(sorted(orderIDs(w.claim(10))), []string{"order-a", "order-b", "order-c"})
+	all, err := w.s.Order(w.ctx(), "", "order-b")
+	w.must(err)
+	if len(all) != 2 || all[0].State != issuance.Submitting || all[1].State != issuance.Rejected {
+		w.Errorf("order-b is found as %+v", all)
+	}
+}
+
+func interruptedBatch(w *world) {
+	b := w.claimFile()
+	w.add(b, row(b.No, 1, "a"), rejectedRow(b.No, 2))
+	other, _ := w.open()
+	if got, err := other.LoadingBatches(w.ctx(), source); err != nil || len(got) != 0 {
+		w.Errorf("another process sees a batch that is being loaded: %v %v", got, err)
+	}
+	w.wantErr(other.Adopt(w.ctx(), b.No), issuance.ErrClaimed)
+	w.wantErr(other.ResetBatch(w.ctx(), b.No), issuance.ErrOutOfState)
+	w.restart()
+	got, err := w.s.LoadingBatches(w.ctx(), source)
+	w.must(err)
+	if len(got) != 1 || got[0].ID != b.ID || got[0].TakenName != b.TakenName {
+		w.Fatalf("interrupted batches are %+v", got)
+	}
+	w.wantErr(w.s.AddOrders(w.ctx(), b.No, []issuance.NewOrder{row(b.No, 3, "c")}), issuance.ErrOutOfState)
+	w.must(w.s.Adopt(w.ctx(), b.No))
+	w.must(w.s.ResetBatch(w.ctx(), b.No))
+	w.must(w.s.ResetBatch(w.ctx(), b.No))
+	w.add(b, row(b.No, 1, "a"), rejectedRow(b.No, 2), row(b.No, 3, "c"))
+	w.decide(b, issuance.BatchAccepted, 3)
+	w.balance()
+	w.equal(orderIDs(w.claim(10)), []string{"order-a", "order-c"})
+}
+
+func refusedBatch(w *world) {
+	b := w.claimFile()
+	w.add(b, row(b.No, 1, "a"), rejectedRow(b.No, 2))
+	b.Rows = 2
+	w.must(w.s.DecideBatch(w.ctx(), b, issuance.BatchRefused, issuance.Why{Stage: "intake", Code: issuance.ChecksumMismatch, Reason: "sums differ"}))
+	w.balance()
+	if n := len(collect(w, w.s.OrdersOfBatch(w.ctx(), b.No))); n != 0 {
+		w.Errorf("%d orders stay", n)
+	}
+	if n := len(collect(w, w.s.RowErrors(w.ctx(), b.No))); n != 2 {
+		w.Errorf("%d row errors stay, want 2", n)
+	}
+	got := w.batch(b)
+	if got.State != issuance.BatchRefused || got.Code != issuance.ChecksumMismatch || got.Reason != "sums differ" || got.Why.Code != got.Code {
+		w.Errorf("the batch is %+v", got)
+	}
+	// Its order_ids were never used.
+	w.accepted("a")
+	w.equal(orderIDs(w.claim(10)), []string{"order-a"})
+}
+
+func heldBatch(w *world) {
+	b := w.claimFile()
+	w.add(b, row(b.No, 1, "a"))
+	w.decide(b, issuance.BatchHeld, 1)
+	if got := w.claim(10); len(got) != 0 {
+		w.Error("an order of a held batch was claimed")
+	}
+	w.must(w.s.DecideBatch(w.ctx(), issuance.Batch{No: b.No}, issuance.BatchAccepted, issuance.Why{Stage: "operator", Operator: "kim", Reason: "checked"}))
+	if got := w.batch(b); got.Rows != 1 || got.Why.Operator != "kim" {
+		w.Errorf("the released batch is %+v", got)
+	}
+	w.equal(orderIDs(w.claim(10)), []string{"order-a"})
+	events, err := w.s.BatchEvents(w.ctx(), b.No)
+	w.must(err)
+	var path []string
+	for _, e := range events {
+		path = append(path, e.From+">"+e.To)
+	}
+	w.equal(path, []string{">loading", "loading>held", "held>accepted"})
+}
+
+func priorFiles(w *world) {
+	refused := w.claimFile()
+	refused.Control = &issuance.Control{Sequence: 9}
+	refused.SHA256 = "r"
+	w.must(w.s.DecideBatch(w.ctx(), refused, issuance.BatchRefused, issuance.Why{}))
+	b := w.claimFile()
+	b.Control = &issuance.Control{File: b.FileName, Sequence: 7, Products: map[string]int64{"P": 0}, Echo: []byte(`{"a":1}`)}
+	b.SHA256 = "sum"
+	w.must(w.s.DecideBatch(w.ctx(), b, issuance.BatchAccepted, issuance.Why{}))
+	for _, key := range []issuance.PriorKey{{Name: b.FileName}, {SHA256: "sum"}, {Sequence: 7}} {
+		got, found, err := w.s.PriorFile(w.ctx(), source, key)
+		w.must(err)
+		if !found || got.No != b.No {
+			w.Errorf("%+v finds %v", key, got.ID)
+			continue
+		}
+		w.equal(got.Control, b.Control)
+	}
+	for _, key := range []issuance.PriorKey{{Name: refused.FileName}, {SHA256: "r"}, {Sequence: 9}, {Name: "other"}} {
+		if _, found, err := w.s.PriorFile(w.ctx(), source, key); found || err != nil {
+			w.Errorf("%+v finds a refused file, or none: %v", key, err)
+		}
+	}
+	last, err := w.s.LastSequence(w.ctx(), source)
+	w.must(err)
+	w.equal(last, int64(7))
+	last, err = w.s.LastSequence(w.ctx(), "other")
+	w.must(err)
+	w.equal(last, int64(0))
+}
+
+func archive(w *world) {
+	b := w.claimFile()
+	if got, err := w.s.UnarchivedBatches(w.ctx(), source); err != nil || len(got) != 0 {
+		w.Errorf("a batch that is being loaded would be archived: %v %v", got, err)
+	}
+	w.decide(b, issuance.BatchAccepted, 0)
+	got, err := w.s.UnarchivedBatches(w.ctx(), source)
+	w.must(err)
+	if len(got) != 1 || got[0].No != b.No {
+		w.Fatalf("unarchived are %v", got)
+	}
+	w.must(w.s.MarkArchived(w.ctx(), b.No, "archive/2026-03-01/x.csv"))
+	if got, err := w.s.UnarchivedBatches(w.ctx(), source); err != nil || len(got) != 0 {
+		w.Errorf("archived, and still listed: %v %v", got, err)
+	}
+	w.equal(w.batch(b).Archived, "archive/2026-03-01/x.csv")
+}
+
+func observations(w *world) {
+	at := w.clock.now()
+	a, b := issuance.Observation{Name: "a", Size: 1, ModTime: at}, issuance.Observation{Name: "b", Size: 2, ModTime: at}
+	grown, touched := b, a
+	grown.Size, touched.ModTime = 3, at.Add(time.Second)
+	for i, step := range []struct {
+		seen []issuance.Observation
+		want map[string]int
+	}{
+		{[]issuance.Observation{a, b}, map[string]int{"a": 1, "b": 1}},
+		{[]issuance.Observation{a, grown}, map[string]int{"a": 2, "b": 1}},
+		{[]issuance.Observation{touched, grown}, map[string]int{"a": 1, "b": 2}},
+		{[]issuance.Observation{grown}, map[string]int{"b": 3}},
+		{[]issuance.Observation{touched}, map[string]int{"a": 1}},
+		{nil, map[string]int{}},
+	} {
+		got, err := w.s.Observe(w.ctx(), source, step.seen)
+		w.must(err)
+		if fmt.Sprint(got) != fmt.Sprint(step.want) {
+			w.Errorf("step %d: seen %v times, want %v", i, got, step.want)
+		}
+	}
+	other, err := w.s.Observe(w.ctx(), "other", []issuance.Observation{a})
+	w.must(err)
+	w.equal(other, map[string]int{"a": 1})
+}
+
+func manyRowsDeleted(w *world) {
+	const n = 10_001
+	b := w.claimFile()
+	rows := make([]issuance.NewOrder, n)
+	for i := range rows {
+		rows[i] = row(b.No, int64(i+1), fmt.Sprint(i))
+	}
+	w.add(b, rows...)
+	w.must(w.s.ResetBatch(w.ctx(), b.No))
+	w.add(b, row(b.No, 1, "a"))
+	w.decide(b, issuance.BatchAccepted, 1)
+	w.balance()
+}

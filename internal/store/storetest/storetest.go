@@ -1,0 +1,70 @@
+// Package storetest holds what every store must do, whatever its engine: Run
+// is the conformance suite, and the only place where the behaviour of a store
+// is asserted. New gives other packages' tests a store to work with.
+package storetest
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"cardbatch/internal/store"
+)
+
+// Database is an empty, migrated database of some engine.
+type Database interface {
+	// Open opens the database once more, as another process would, without a
+	// session. It is closed when the test ends; a test may close it before.
+	Open(t testing.TB, now func() time.Time) *store.Store
+}
+
+// Run runs the conformance suite, each test on a database of its own.
+func Run(t *testing.T, create func(t testing.TB) Database) {
+	for _, group := range []map[string]func(*world){
+		intakeTests(), submitTests(), sessionTests(), notificationTests(), trackTests(), readTests(), ledgerTests(), concurrencyTests(),
+	} {
+		for name, test := range group {
+			t.Run(name, func(t *testing.T) { test(newWorld(t, create(t))) })
+		}
+	}
+	t.Run("any sequence of steps balances", func(t *testing.T) { anySequence(t, create) })
+}
+
+// New returns an empty store in a temporary directory, with a session, closed
+// when the test ends.
+func New(t testing.TB) *store.Store {
+	t.Helper()
+	s := SQLite(t).Open(t, nil)
+	if _, err := s.StartSession(t.Context(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// SQLite creates a database in a temporary directory.
+func SQLite(t testing.TB) SQLiteFile {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "cardbatch.db")
+	if _, err := store.Migrate(t.Context(), store.Config{Path: path}); err != nil {
+		t.Fatal(err)
+	}
+	return SQLiteFile(path)
+}
+
+// SQLiteFile is the path of a database file.
+type SQLiteFile string
+
+// Open opens the file.
+func (f SQLiteFile) Open(t testing.TB, now func() time.Time) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Config{Path: string(f), Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close store: %v", err)
+		}
+	})
+	return s
+}

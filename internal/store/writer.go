@@ -1,0 +1,311 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// How much a group takes in before it commits: what is durable together waits
+// together.
+const (
+	groupSize = 64
+	groupTime = 40 * time.Millisecond
+)
+
+// writer is the one connection that writes. It commits in groups: writes that
+// arrive while others run share their transaction, each under a savepoint of
+// its own, and one sync makes all of them durable. Many small writers then
+// cost little more than one, and none is answered before its commit.
+type writer struct {
+	db    *sql.DB
+	stmts *statements
+	now   func() time.Time
+	queue chan *write
+	stop  chan struct{}
+	done  chan struct{}
+}
+
+type write struct {
+	ctx    context.Context
+	name   string
+	fn     func(*tx) error
+	err    error
+	panics any
+	done   chan struct{}
+}
+
+func newWriter(ctx context.Context, dsn string, now func() time.Time) (*writer, error) {
+	db, err := openPool(dsn, 1)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(classify(err), db.Close())
+	}
+	w := &writer{db: db, now: now, stmts: newStatements(conn),
+		queue: make(chan *write), stop: make(chan struct{}), done: make(chan struct{})}
+	go w.loop()
+	return w, nil
+}
+
+func (w *writer) close() error {
+	close(w.stop)
+	<-w.done
+	return errors.Join(w.stmts.close(), w.db.Close())
+}
+
+// write runs fn in a transaction and returns when it is committed or undone.
+// A context that ends takes the write out of the queue; once fn has begun it
+// runs to its end, so that the answer is always the truth.
+func (s *Store) write(ctx context.Context, name string, fn func(*tx) error) error {
+	if s.writer == nil {
+		return fmt.Errorf("%s: %w", name, ErrReadOnly)
+	}
+	r := &write{ctx: ctx, name: name, fn: fn, done: make(chan struct{})}
+	select {
+	case s.writer.queue <- r:
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", name, ctx.Err())
+	case <-s.writer.stop:
+		return fmt.Errorf("%s: %w", name, ErrClosed)
+	}
+	<-r.done
+	if r.panics != nil {
+		panic(r.panics)
+	}
+	if r.err != nil {
+		return fmt.Errorf("%s: %w", name, classify(r.err))
+	}
+	return nil
+}
+
+func (w *writer) loop() {
+	defer close(w.done)
+	for {
+		select {
+		case r := <-w.queue:
+			w.group(r)
+		case <-w.stop:
+			return
+		}
+	}
+}
+
+// group runs first and what else is waiting in one transaction.
+func (w *writer) group(first *write) {
+	ctx := context.Background()
+	var members []*write
+	err := begin(ctx, w.stmts)
+	if err != nil {
+		w.answer([]*write{first}, err)
+		return
+	}
+	t := &tx{ctx: ctx, stmts: w.stmts, now: w.now()}
+	started := time.Now()
+	for r := first; r != nil; r = w.next(len(members), started) {
+		members = append(members, r)
+		if err = w.member(t, r); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = w.stmts.run(ctx, "COMMIT")
+	}
+	if err != nil {
+		err = errors.Join(err, w.stmts.run(ctx, "ROLLBACK"))
+	}
+	w.answer(members, err)
+}
+
+// next takes another write if one is waiting and the group may still grow.
+func (w *writer) next(n int, started time.Time) *write {
+	if n >= groupSize || time.Since(started) > groupTime {
+		return nil
+	}
+	select {
+	case r := <-w.queue:
+		return r
+	default:
+		return nil
+	}
+}
+
+// member runs one write under its savepoint. The error it returns is one that
+// spoils the whole group; the write's own error stays with the write.
+func (w *writer) member(t *tx, r *write) error {
+	if r.err = r.ctx.Err(); r.err != nil {
+		return nil
+	}
+	if err := w.stmts.run(t.ctx, "SAVEPOINT member"); err != nil {
+		return err
+	}
+	func() {
+		defer func() { r.panics = recover() }()
+		r.err = r.fn(t)
+	}()
+	if r.err != nil || r.panics != nil {
+		if err := w.stmts.run(t.ctx, "ROLLBACK TO member"); err != nil {
+			return err
+		}
+		t.lastEvent = 0 // its events are gone
+	}
+	return w.stmts.run(t.ctx, "RELEASE member")
+}
+
+func (w *writer) answer(members []*write, err error) {
+	for _, r := range members {
+		if err != nil {
+			r.err = err
+		}
+		close(r.done)
+	}
+}
+
+// tx is the transaction a write runs in. It must not be kept.
+type tx struct {
+	ctx       context.Context
+	stmts     *statements
+	now       time.Time
+	lastEvent int64 // the highest id given out, 0 until it is looked up
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t *tx) exec(query string, args ...any) (int64, error) {
+	st, args, err := t.stmts.get(t.ctx, query, args)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.ExecContext(t.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func (t *tx) query(query string, args ...any) (*sql.Rows, error) {
+	st, args, err := t.stmts.get(t.ctx, query, args)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(t.ctx, args...)
+}
+
+// statements keeps the prepared statements of one connection.
+type statements struct {
+	conn  *sql.Conn
+	known map[string]*statement
+}
+
+type statement struct {
+	*sql.Stmt
+	order []int
+}
+
+func newStatements(conn *sql.Conn) *statements {
+	return &statements{conn: conn, known: map[string]*statement{}}
+}
+
+func (c *statements) get(ctx context.Context, query string, args []any) (*sql.Stmt, []any, error) {
+	st, ok := c.known[query]
+	if !ok {
+		text, order := positional(query)
+		prepared, err := c.conn.PrepareContext(ctx, text)
+		if err != nil {
+			return nil, nil, err
+		}
+		st = &statement{prepared, order}
+		c.known[query] = st
+	}
+	if st.order == nil {
+		return st.Stmt, args, nil
+	}
+	ordered := make([]any, len(st.order))
+	for i, n := range st.order {
+		ordered[i] = args[n]
+	}
+	return st.Stmt, ordered, nil
+}
+
+func (c *statements) run(ctx context.Context, query string) error {
+	st, _, err := c.get(ctx, query, nil)
+	if err != nil {
+		return err
+	}
+	_, err = st.ExecContext(ctx)
+	return err
+}
+
+func (c *statements) close() error {
+	var errs []error
+	for _, st := range c.known {
+		errs = append(errs, st.Close())
+	}
+	return errors.Join(append(errs, c.conn.Close())...)
+}
+
+// scanner is a row being read.
+type scanner interface{ Scan(dest ...any) error }
+
+// querier is what reads: the transaction of a write, or the pool of readers.
+type querier interface {
+	query(query string, args ...any) (*sql.Rows, error)
+}
+
+type reader struct {
+	ctx context.Context
+	db  *sql.DB
+}
+
+func (s *Store) reader(ctx context.Context) reader { return reader{ctx, s.readers} }
+
+func (r reader) query(query string, args ...any) (*sql.Rows, error) {
+	text, order := positional(query)
+	if order != nil {
+		ordered := make([]any, len(order))
+		for i, n := range order {
+			ordered[i] = args[n]
+		}
+		args = ordered
+	}
+	rows, err := r.db.QueryContext(r.ctx, text, args...)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return rows, nil
+}
+
+// each reads all rows of a query.
+func each(q querier, scan func(scanner) error, query string, args ...any) error {
+	rows, err := q.query(query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// one reads the only row of a query into dest, or reports that there is none.
+func one(q querier, dest []any, query string, args ...any) (found bool, err error) {
+	err = each(q, func(row scanner) error { found = true; return row.Scan(dest...) }, query, args...)
+	return found, err
+}
+
+// list reads all rows of a query into a slice.
+func list[T any](q querier, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	var all []T
+	err := each(q, func(row scanner) error {
+		v, err := scan(row)
+		all = append(all, v)
+		return err
+	}, query, args...)
+	return all, err
+}

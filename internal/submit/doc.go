@@ -1,0 +1,47 @@
+// Package submit is the stage that orders cards from D1: it takes orders that
+// are ready and sends each of them exactly once.
+//
+// # How an order is sent
+//
+//	claim    a slice of orders becomes submitting, with an attempt number and
+//	         a correlation id, in one transaction: the intent is durable
+//	         before the first byte leaves
+//	send     workers open the sealed request, wait for the rate limit and call
+//	         D1; the next slice is claimed while the former is in flight
+//	record   outcomes are committed in groups, a fraction of a second late
+//
+// A process that dies anywhere in between leaves orders submitting under a
+// session that no longer lives. The store turns them into unknown, and the
+// track stage asks D1 before anything is sent again.
+//
+// # What an answer means
+//
+//	done      submitted, with D1's operation id
+//	refused   refused, with D1's error code; unless D1 says that it has the
+//	          order already, which is unknown: track will find it
+//	unknown   unknown, to be asked about after the settling time
+//	not done  ready again after a while; nothing was sent, so it costs no attempt
+//	stop      ready again; token or set-up is wrong and the run stops
+//
+// A request that cannot be opened is held with PAYLOAD_LOST.
+//
+// # When a run stops early
+//
+// A run begins with one order alone, and goes wide when D1 has accepted one:
+// what is wrong with the token, the certificate or the network shows before
+// hundreds of orders are on their way. It narrows again when answers go bad,
+// and stops when they stay bad (see [Config]): the same refusal again and again
+// ([ErrRefusals]), D1 unreachable or without a usable answer
+// ([ErrUnavailable]), a token that is not accepted ([ErrSetUp]). Whatever was
+// claimed and not sent becomes ready again and the attempt is not counted. The
+// refusals that led to the stop stay refused: D1 did say no.
+//
+// # Draining
+//
+// When the context ends, nothing new is claimed or sent. Requests in flight have
+// [Config.DrainLimit] to finish; one that does not is unknown. Outcomes are
+// recorded after that, still. While the store does not take outcomes nothing
+// more is sent; what it never took stays in the [Runner], which records it
+// first thing in the next run. Keep one Runner per issuer for the life of the
+// process.
+package submit

@@ -1,0 +1,125 @@
+package submit_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cardbatch/internal/d1/d1sim"
+	"cardbatch/internal/issuance"
+	"cardbatch/internal/submit"
+)
+
+// finish runs submit and track by turns until nothing is left to do.
+func (n *node) finish(t *testing.T, runs int) map[issuance.State]int64 {
+	t.Helper()
+	for range runs {
+		// A stop is what the faults are for; the next run goes on.
+		if _, err := n.submit.RunOnce(t.Context()); err != nil {
+			t.Logf("submit: %v", err)
+		}
+		if _, err := n.track.RunOnce(t.Context()); err != nil {
+			t.Logf("track: %v", err)
+		}
+		if c := n.count(t.Context()); c[issuance.Ready]+c[issuance.Submitting]+c[issuance.Unknown] == 0 {
+			return c
+		}
+		<-time.After(2 * time.Millisecond) // let what is unknown settle
+	}
+	return n.count(t.Context())
+}
+
+// A D1 that forgets issuerRequestIds, and connections that break at the worst
+// moment: each card is produced once all the same, and none is lost.
+func TestResetsAgainstABlindD1(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, d1sim.Settings{Duplicates: d1sim.DuplicatesBlind,
+		Faults: d1sim.Faults{ResetBefore: 0.05, ResetAfter: 0.1, ErrorBefore: 0.05, ErrorAfter: 0.05}})
+	n := r.start(t.Context(), submit.Config{InFlight: 8, ClaimSize: 50, Settle: time.Millisecond,
+		RetryWait: time.Millisecond, UnknownStop: 1000, UnreachableStop: 1000}, r.send)
+	n.load(t.Context(), 500)
+	if c := n.finish(t, 200); c[issuance.Submitted] != 500 {
+		t.Errorf("states: %v", c)
+	}
+	sum := r.sim.Summary()
+	if sum.ProducedTwice != 0 || sum.CardsProduced != 500 {
+		t.Errorf("%d cards produced for 500 orders, %d orders twice", sum.CardsProduced, sum.ProducedTwice)
+	}
+	if sum.FaultsMade < 50 {
+		t.Errorf("only %d faults were made", sum.FaultsMade)
+	}
+}
+
+// The same when D1 answers a repeat with a refusal: that is not a refusal of
+// the order.
+func TestResetsAgainstARejectingD1(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, d1sim.Settings{Duplicates: d1sim.DuplicatesReject, StatusLag: 200 * time.Millisecond,
+		Faults: d1sim.Faults{ResetAfter: 0.2}})
+	n := r.start(t.Context(), submit.Config{InFlight: 8, ClaimSize: 50, Settle: time.Millisecond,
+		RetryWait: time.Millisecond, UnknownStop: 1000, UnreachableStop: 1000}, r.send)
+	n.load(t.Context(), 100)
+	// productionStatus lags longer than we wait, so orders are sent again that
+	// D1 has.
+	if c := n.finish(t, 500); c[issuance.Submitted] != 100 {
+		t.Errorf("states: %v", c)
+	}
+	if sum := r.sim.Summary(); sum.CardsProduced != 100 || sum.Repeated == 0 {
+		t.Errorf("%d cards produced for 100 orders, %d repeated", sum.CardsProduced, sum.Repeated)
+	}
+}
+
+// Processes die one after the other, each in the middle of sending: what they
+// left behind is asked about, and nothing is produced twice or lost.
+func TestProcessesDie(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, d1sim.Settings{Duplicates: d1sim.DuplicatesBlind})
+	loader := r.start(t.Context(), submit.Config{}, r.send)
+	loader.load(t.Context(), 300)
+	loader.close()
+
+	for death := range int64(6) {
+		var requests atomic.Int64
+		dead := make(chan struct{})
+		dying := func(ctx context.Context, c issuance.Claim, body []byte) (string, error) {
+			switch n := requests.Add(1); {
+			case n > 20+death*7:
+				<-t.Context().Done() // the process is gone: it neither sends nor learns
+			case n == 20+death*7:
+				_, _ = r.send(ctx, c, body) // D1 has it, we never heard
+				close(dead)
+				<-t.Context().Done()
+			}
+			return r.send(ctx, c, body)
+		}
+		n := r.start(t.Context(), submit.Config{InFlight: 4, ClaimSize: 20, FlushEvery: 5 * time.Millisecond}, dying)
+		go func() { _, _ = n.submit.RunOnce(context.WithoutCancel(t.Context())) }()
+		<-dead
+		n.close() // lets go of the session's lock, as death does
+	}
+
+	last := r.start(t.Context(), submit.Config{InFlight: 4, Settle: time.Millisecond}, r.send)
+	if c := last.finish(t, 50); c[issuance.Submitted] != 300 {
+		t.Errorf("states: %v", c)
+	}
+	if sum := r.sim.Summary(); sum.ProducedTwice != 0 || sum.CardsProduced != 300 {
+		t.Errorf("%d cards produced for 300 orders, %d orders twice", sum.CardsProduced, sum.ProducedTwice)
+	}
+}
+
+// D1 is down for a while: runs stop at once, nothing is burnt, and later runs
+// finish the work.
+func TestTokenEndpointDown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, d1sim.Settings{Faults: d1sim.Faults{TokenDown: true}})
+	n := r.start(t.Context(), submit.Config{InFlight: 4, RetryWait: time.Millisecond}, r.send)
+	n.load(t.Context(), 50)
+	sum, err := n.submit.RunOnce(t.Context())
+	if err == nil || sum.Submitted+sum.Unknown+sum.Refused != 0 {
+		t.Errorf("summary %+v, error %v", sum, err)
+	}
+	if c := n.count(t.Context()); c[issuance.Ready] != 50 {
+		t.Errorf("states: %v", c)
+	}
+}

@@ -1,0 +1,231 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cardbatch/internal/issuance"
+	"cardbatch/internal/retry"
+	"cardbatch/internal/sealed"
+)
+
+// pass is one run: a claimer, workers that send, and a collector that records.
+// Three contexts are about. going ends when nothing new may be claimed or sent,
+// calls when requests in flight must give up, and keep does not end: what has
+// happened must be recorded.
+type pass struct {
+	*Runner
+	sum Summary
+
+	stop    context.CancelCauseFunc // ends going
+	brake   *brake
+	lanes   *lanes
+	work    chan issuance.Claim
+	low     chan struct{} // a hint that work runs low
+	sent    atomic.Int64
+	answers chan issuance.Outcome
+
+	storeLost bool // outcomes cannot be recorded; only touched by the collector, and after it
+
+	mu     sync.Mutex
+	unsent []issuance.Ref
+}
+
+func newPass(r *Runner) *pass {
+	return &pass{Runner: r, brake: r.newBrake(), lanes: newLanes(1),
+		// Room for two slices: the claimer never waits for room, it waits for low water.
+		work: make(chan issuance.Claim, 2*r.ClaimSize), low: make(chan struct{}, 1),
+		answers: make(chan issuance.Outcome, r.FlushSize)}
+}
+
+func (p *pass) run(ctx context.Context) error {
+	going, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	p.stop = stop
+	keep := context.WithoutCancel(ctx)
+	calls, cut := context.WithCancel(keep)
+	defer cut()
+	limit := context.AfterFunc(going, func() {
+		select {
+		case <-time.After(p.DrainLimit):
+			cut()
+		case <-calls.Done():
+		}
+	})
+	defer limit()
+
+	var workers, collector sync.WaitGroup
+	for range p.InFlight {
+		workers.Go(func() { p.sendAll(going, calls) })
+	}
+	collector.Go(func() { p.collect(keep) })
+	p.claimAll(going)
+	workers.Wait()
+	close(p.answers)
+	collector.Wait()
+
+	p.sum.Released = len(p.unsent)
+	p.left.unsent = append(p.left.unsent, p.unsent...)
+	p.settle(keep)
+	return context.Cause(going)
+}
+
+// claimAll claims slice after slice until none are left, each while the one
+// before it is being sent.
+func (p *pass) claimAll(going context.Context) {
+	defer close(p.work)
+	size := newSizer(min(p.InFlight, p.ClaimSize), p.ClaimSize, p.Now())
+	for going.Err() == nil {
+		// A claim is not given up half way: it might be durable already.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(going), p.DrainLimit)
+		claims, err := p.Store.ClaimReady(ctx, p.IssuerID, p.Session, size.next(p.sent.Load(), p.Now()))
+		cancel()
+		if err != nil {
+			p.stop(fmt.Errorf("claim orders: %w", err))
+			return
+		}
+		if len(claims) == 0 {
+			return
+		}
+		p.sum.Claimed += len(claims)
+		for _, c := range claims {
+			p.work <- c
+		}
+		p.awaitLow(going, len(claims))
+	}
+}
+
+func (p *pass) awaitLow(going context.Context, water int) {
+	for len(p.work) > water {
+		select {
+		case <-p.low:
+		case <-going.Done():
+			return
+		}
+	}
+}
+
+func (p *pass) sendAll(going, calls context.Context) {
+	for c := range p.work {
+		select {
+		case p.low <- struct{}{}:
+		default:
+		}
+		if !p.send(going, calls, c) {
+			p.mu.Lock()
+			p.unsent = append(p.unsent, c.Ref)
+			p.mu.Unlock()
+		}
+	}
+}
+
+// send sees one order through, from the decision to send to its outcome. It
+// reports false when nothing was sent.
+func (p *pass) send(going, calls context.Context, c issuance.Claim) bool {
+	if !p.lanes.enter(going) {
+		return false
+	}
+	defer p.lanes.leave()
+	body, err := p.Opener.Open(c.Payload, []byte(p.IssuerID+"/"+c.OrderID))
+	if missing := new(sealed.UnknownKeyError); errors.As(err, &missing) {
+		p.stop(fmt.Errorf("%w: %w", ErrPayloads, err)) // the key may come back, the order is not to blame
+		return false
+	}
+	if err != nil {
+		p.learn(answer{kind: unopened})
+		p.answers <- issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Held,
+			Code: issuance.PayloadLost, Reason: "the sealed request cannot be opened"}
+		return true
+	}
+	done, err := p.Limiter.Acquire(going)
+	if err != nil {
+		p.stop(fmt.Errorf("wait for the rate limit: %w", err))
+		return false
+	}
+	p.sent.Add(1)
+	operationID, err := p.Send(calls, c, body)
+	done()
+	out, told := p.judge(c, operationID, err, p.Now())
+	p.learn(told)
+	if told.kind == throttled {
+		p.Limiter.Slow(retry.Of(err).After)
+	}
+	if told.kind == setUp {
+		return false // nothing was ordered, and the order is not to blame
+	}
+	p.answers <- out
+	return true
+}
+
+// learn opens or closes lanes after an answer, or stops the run.
+func (p *pass) learn(a answer) {
+	width, err := p.brake.see(a)
+	p.lanes.widen(width)
+	if err != nil {
+		p.stop(err)
+	}
+}
+
+// collect records outcomes in groups until no more come.
+func (p *pass) collect(keep context.Context) {
+	flush := time.NewTimer(p.FlushEvery)
+	flush.Stop()
+	for {
+		select {
+		case out, more := <-p.answers:
+			if !more {
+				p.settle(keep)
+				return
+			}
+			p.count(out.To)
+			if p.left.outcomes == nil {
+				p.left.outcomes = make([]issuance.Outcome, 0, p.FlushSize)
+			}
+			p.left.outcomes = append(p.left.outcomes, out)
+			switch len(p.left.outcomes) {
+			case p.FlushSize:
+				flush.Stop()
+				p.settle(keep)
+			case 1:
+				flush.Reset(p.FlushEvery)
+			}
+		case <-flush.C:
+			p.settle(keep)
+		}
+	}
+}
+
+// settle writes what is left to the store. While that does not work nothing is
+// sent, and when it does not work at all the run is over: what is left then
+// waits for the next one.
+func (p *pass) settle(keep context.Context) {
+	if p.storeLost {
+		return
+	}
+	err := p.record(keep, &p.left, func() { p.lanes.block(true) })
+	if err != nil {
+		p.storeLost = true
+		p.stop(err)
+		return
+	}
+	p.lanes.block(false)
+}
+
+func (p *pass) count(to issuance.State) {
+	switch to { //nolint:exhaustive // judge gives no others
+	case issuance.Submitted:
+		p.sum.Submitted++
+	case issuance.Refused:
+		p.sum.Refused++
+	case issuance.Unknown:
+		p.sum.Unknown++
+	case issuance.Ready:
+		p.sum.NotDone++
+	case issuance.Held:
+		p.sum.Held++
+	}
+}

@@ -1,0 +1,177 @@
+package submit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"cardbatch/internal/issuance"
+)
+
+// Why a run stopped before its work was done. The error of RunOnce wraps one.
+var (
+	// ErrUnavailable says that D1 or its token endpoint cannot be reached, or
+	// answers nothing that can be used.
+	ErrUnavailable = errors.New("D1 is unavailable")
+	// ErrRefusals says that D1 refused one order after the other for the same reason.
+	ErrRefusals = errors.New("D1 refuses every order for the same reason")
+	// ErrSetUp says that D1 does not accept who we are.
+	ErrSetUp = errors.New("D1 does not accept our token or set-up")
+	// ErrPayloads says that one sealed request after the other cannot be opened.
+	ErrPayloads = errors.New("sealed requests cannot be opened")
+)
+
+// Store is where orders wait and where their outcomes go.
+type Store interface {
+	// ClaimReady makes up to max ready orders submitting, the most urgent
+	// first, and returns when that is durable. None are left when it returns
+	// none.
+	ClaimReady(ctx context.Context, issuerID, session string, max int) ([]issuance.Claim, error)
+	// RecordOutcomes commits outcomes, all or none. Repeating it does no harm.
+	RecordOutcomes(ctx context.Context, session string, outcomes []issuance.Outcome) error
+	// Release makes claimed orders that were not sent ready again, without
+	// counting the attempt. Repeating it does no harm.
+	Release(ctx context.Context, session string, refs []issuance.Ref) error
+}
+
+// SendFunc sends the request body of a claim to D1 and returns D1's operation
+// id, which may be empty. Its errors tell what is known of the outcome, see
+// package retry. When ctx ends it returns soon.
+type SendFunc func(ctx context.Context, claim issuance.Claim, body []byte) (operationID string, err error)
+
+// Limiter keeps to the rate and the number of requests agreed with D1.
+type Limiter interface {
+	// Acquire waits for leave to send one request. Call release when it is answered.
+	Acquire(ctx context.Context) (release func(), err error)
+	// Slow tells that D1 wants a pause.
+	Slow(after time.Duration)
+}
+
+// Opener opens what package sealed has sealed.
+type Opener interface {
+	Open(sealed, aad []byte) ([]byte, error)
+}
+
+// Config is what a Runner is told. Zero values mean the default.
+type Config struct {
+	IssuerID string // required
+	Session  string // required; the running process, as the store knows it
+
+	ClaimSize  int           // most orders claimed at a time; default 500
+	InFlight   int           // most requests at a time; default 16
+	Settle     time.Duration // how long an unknown outcome rests before D1 is asked; longer than D1's own timeout; default 1 min
+	RetryWait  time.Duration // how long an order rests that was not delivered; default 30 s
+	DrainLimit time.Duration // for requests in flight when the run is told to end, and for recording outcomes; default 40 s
+	FlushEvery time.Duration // outcomes are recorded after this long at the latest; default 200 ms
+	FlushSize  int           // or when there are this many; default 400
+
+	RefusalStop     int // the same refusal this often in a row stops the run; default 20
+	UnreachableStop int // D1 not reached this often in a row; default 3
+	UnknownStop     int // no usable answer this often in a row; default 10
+}
+
+func (c Config) withDefaults() Config {
+	c.ClaimSize = cmp.Or(c.ClaimSize, 500)
+	c.InFlight = cmp.Or(c.InFlight, 16)
+	c.Settle = cmp.Or(c.Settle, time.Minute)
+	c.RetryWait = cmp.Or(c.RetryWait, 30*time.Second)
+	c.DrainLimit = cmp.Or(c.DrainLimit, 40*time.Second)
+	c.FlushEvery = cmp.Or(c.FlushEvery, 200*time.Millisecond)
+	c.FlushSize = cmp.Or(c.FlushSize, 400)
+	c.RefusalStop = cmp.Or(c.RefusalStop, 20)
+	c.UnreachableStop = cmp.Or(c.UnreachableStop, 3)
+	c.UnknownStop = cmp.Or(c.UnknownStop, 10)
+	return c
+}
+
+// Deps are the parties a Runner works with; all are required.
+type Deps struct {
+	Store   Store
+	Send    SendFunc
+	Limiter Limiter
+	Opener  Opener
+	Now     func() time.Time // UTC
+	Log     zerolog.Logger
+}
+
+// Runner submits the orders of one issuer. It remembers outcomes that the store
+// did not take, so there is one per issuer for the life of the process.
+type Runner struct {
+	Config
+	Deps
+	busy chan struct{} // holds the one token of the run under way
+	left ledger        // what the store has not taken yet
+}
+
+// New returns a Runner.
+func New(cfg Config, deps Deps) (*Runner, error) {
+	cfg = cfg.withDefaults()
+	switch {
+	case cfg.IssuerID == "" || cfg.Session == "":
+		return nil, errors.New("submit needs an issuer and a session")
+	case deps.Store == nil || deps.Send == nil || deps.Limiter == nil || deps.Opener == nil || deps.Now == nil:
+		return nil, errors.New("submit needs a store, a way to send, a limiter, an opener and a clock")
+	case min(cfg.ClaimSize, cfg.InFlight, cfg.FlushSize, cfg.RefusalStop, cfg.UnreachableStop, cfg.UnknownStop) < 1:
+		return nil, errors.New("submit needs sizes and limits above zero")
+	case min(cfg.Settle, cfg.RetryWait, cfg.DrainLimit, cfg.FlushEvery) < 0:
+		return nil, errors.New("submit needs durations above zero")
+	}
+	return &Runner{Config: cfg, Deps: deps, busy: make(chan struct{}, 1)}, nil
+}
+
+// Summary counts what a run did. Every claimed order is counted once more,
+// under what became of it.
+type Summary struct {
+	IssuerID  string  `json:"issuer_id"`
+	Claimed   int     `json:"claimed"`
+	Submitted int     `json:"submitted"`
+	Refused   int     `json:"refused"`
+	Unknown   int     `json:"unknown"`
+	NotDone   int     `json:"not_done"` // surely not delivered, ready again
+	Held      int     `json:"held"`
+	Released  int     `json:"released"` // claimed and not sent, ready again
+	Stopped   string  `json:"stopped,omitempty"`
+	Seconds   float64 `json:"seconds"`
+}
+
+// Rejected reports whether some order needs a person.
+func (s Summary) Rejected() bool { return s.Refused > 0 || s.Held > 0 }
+
+// RunOnce sends what is ready until nothing is left, ctx ends, or a stop rule
+// fires. Partial success is a Summary; an error says why work was left undone
+// and wraps the sentinel of its stop rule, or the error of ctx when the run was
+// told to end. Only one run is under way at a time: a second one fails.
+func (r *Runner) RunOnce(ctx context.Context) (Summary, error) {
+	select {
+	case r.busy <- struct{}{}:
+		defer func() { <-r.busy }()
+	default:
+		return Summary{IssuerID: r.IssuerID}, errors.New("submit is under way already")
+	}
+	started := r.Now()
+	sum, err := r.run(ctx)
+	took := r.Now().Sub(started)
+	sum.IssuerID, sum.Seconds = r.IssuerID, took.Seconds()
+	if err != nil {
+		sum.Stopped = err.Error()
+		err = fmt.Errorf("submit for %s: %w", r.IssuerID, err)
+	}
+	r.Log.Info().Str("stage", "submit").Str("issuer", r.IssuerID).Dur("duration", took).
+		Dict("count", zerolog.Dict().Int("claimed", sum.Claimed).Int("submitted", sum.Submitted).
+			Int("refused", sum.Refused).Int("unknown", sum.Unknown).Int("not_done", sum.NotDone).
+			Int("held", sum.Held).Int("released", sum.Released)).AnErr("err", err).Msg("orders submitted")
+	return sum, err
+}
+
+func (r *Runner) run(ctx context.Context) (Summary, error) {
+	if err := r.record(ctx, &r.left, func() {}); err != nil {
+		return Summary{}, fmt.Errorf("record what the last run left: %w", err)
+	}
+	p := newPass(r)
+	err := p.run(ctx)
+	return p.sum, err
+}

@@ -1,0 +1,36 @@
+// Package track is the stage that asks D1 about orders: those of which nobody
+// can say whether D1 has them, and those it has been silent about for too long.
+//
+// # An unknown order
+//
+// Nothing is sent again before D1 was asked, and D1 is not asked before the
+// outcome has settled. What it answers decides:
+//
+//	it names our issuerRequestId       D1 has the order: submitted
+//	it knows nothing of the order      asked again after the settling time, for
+//	                                   D1's record may lag; when that was said
+//	                                   [Config.NotFoundAsks] times, the order is
+//	                                   ready to be sent again, or held when all
+//	                                   its attempts are used up
+//	it names productions of the card   asked again, ever later; after
+//	without saying for which request,  [Config.UnclearAsks] times held with
+//	or gives no usable answer          OUTCOME_UNCLEAR
+//
+// Productions of the card that name another request belong to another order and
+// count as nothing.
+//
+// # A silent order
+//
+// A submitted order of which nothing was heard is asked about, and the answer
+// has the same effect as a notification. Lost notifications thus cost time only.
+//
+// # Manners
+//
+// Asking shares the rate limit with ordering. It stays behind by asking few at a
+// time and at most [Config.Budget] times in a run; the rest waits for the next
+// run. A D1 that is out of reach ends the run with [ErrUnavailable] and changes
+// nothing: not being able to ask is no answer.
+//
+// The stage recovers nothing itself: orders of dead sessions become unknown when
+// a process starts.
+package track
