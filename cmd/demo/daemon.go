@@ -11,10 +11,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"cardbatch/internal/app"
 	"cardbatch/internal/config"
+	"cardbatch/internal/ops"
+	"cardbatch/internal/schedule"
 )
 
 const (
@@ -24,14 +24,20 @@ const (
 
 // runDaemon is the daemon's process. It differs from `cardbatch serve` in one
 // thing: the clock of its job schedule runs faster.
-func runDaemon(ctx context.Context, path string, log io.Writer) int {
+func runDaemon(ctx context.Context, path, start string, log io.Writer) int {
+	began, err := time.Parse(time.RFC3339Nano, start)
+	if err != nil {
+		_, _ = fmt.Fprintln(log, err)
+		return 2
+	}
 	cfg, err := config.Load(path)
 	if err != nil {
 		_, _ = fmt.Fprintln(log, err)
 		return 4
 	}
-	logger := zerolog.New(log).With().Timestamp().Logger()
-	a, err := app.New(ctx, app.Options{Config: cfg, Version: "demo", Logger: logger, ScheduleSpeed: speed})
+	logger := ops.NewLogger(log, cfg.Log.Level, cfg.Log.Format, func() time.Time { return time.Now().UTC() })
+	a, err := app.New(ctx, app.Options{Config: cfg, Version: "demo", Logger: logger, Migrate: true, Listen: true,
+		Schedule: schedule.Clock{Now: fastClock(began), Speed: speed}})
 	if err != nil {
 		_, _ = fmt.Fprintln(log, err)
 		return 1
@@ -43,9 +49,16 @@ func runDaemon(ctx context.Context, path string, log io.Writer) int {
 	return 0
 }
 
+// fastClock shows the real time when the night began and runs faster from
+// there, in every process of the night alike.
+func fastClock(began time.Time) func() time.Time {
+	return func() time.Time { return began.Add(speed * time.Since(began)) }
+}
+
 // daemon is the running process as the demo sees it.
 type daemon struct {
 	config string
+	began  time.Time
 	log    *os.File
 	cmd    *exec.Cmd
 	exited chan error
@@ -57,7 +70,7 @@ func newDaemon(dir, config string) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &daemon{config: config, log: log}, nil
+	return &daemon{config: config, began: time.Now().UTC(), log: log}, nil
 }
 
 func (d *daemon) start(ctx context.Context) error {
@@ -65,7 +78,7 @@ func (d *daemon) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.cmd = exec.CommandContext(ctx, self, daemonCommand, d.config) //nolint:gosec // ourselves
+	d.cmd = exec.CommandContext(ctx, self, daemonCommand, d.config, d.began.Format(time.RFC3339Nano)) //nolint:gosec // ourselves
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
 		return fmt.Errorf("start the daemon: %w", err)
@@ -77,7 +90,9 @@ func (d *daemon) start(ctx context.Context) error {
 
 // kill ends the process as a power cut would.
 func (d *daemon) kill() error {
-	if err := d.cmd.Process.Kill(); err != nil {
+	if err := d.cmd.Process.Kill(); errors.Is(err, os.ErrProcessDone) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	<-d.exited

@@ -19,6 +19,7 @@ type reports struct {
 	files           int
 	reconciliations map[string]reconciliation // last edition, by order file
 	receipts        []string                  // order files that have one
+	statuses        int                       // status files
 }
 
 // reconciliation is the last edition of one reconciliation file.
@@ -40,6 +41,7 @@ type control struct {
 }
 
 func readReports(dir string) (reports, error) {
+	r := reports{reconciliations: map[string]reconciliation{}}
 	controls, err := filepath.Glob(filepath.Join(dir, "*.ctl"))
 	if err != nil {
 		return r, err
@@ -65,6 +67,8 @@ func (r *reports) add(path string) error {
 	switch c.Kind {
 	case string(issuance.DeliverReceipt):
 		r.receipts = append(r.receipts, c.SourceFile)
+	case string(issuance.DeliverStatus):
+		r.statuses++
 	case string(issuance.DeliverReconciliation):
 		return r.addReconciliation(strings.TrimSuffix(path, ".ctl"), c)
 	}
@@ -122,9 +126,12 @@ func (r *reports) rows() int64 {
 	return n
 }
 
-// complete reports whether every file has its receipt and every accepted file
-// the final edition of its reconciliation.
+// complete reports whether every file has its receipt, every accepted file the
+// final edition of its reconciliation, and the morning its status file.
 func (r *reports) complete(batches []issuance.Batch, t *issuance.Totals) bool {
+	if r.statuses == 0 {
+		return false
+	}
 	for _, b := range batches {
 		if !slices.Contains(r.receipts, b.FileName) {
 			return false

@@ -16,11 +16,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"text/template"
 	"time"
 
 	"cardbatch/internal/d1/d1sim"
 	"cardbatch/internal/drop/sftp/sftptest"
+	"cardbatch/jobs"
 )
 
 const (
@@ -42,6 +44,8 @@ type world struct {
 
 //go:embed cardbatch.yaml.tmpl
 var configTemplate string
+
+var scheduleLine = regexp.MustCompile(`(?m)^schedule: .*$`)
 
 // newWorld builds it under dir, which must be empty or not exist.
 func newWorld(ctx context.Context, dir string, rate int, seed uint64) (_ *world, err error) {
@@ -76,7 +80,7 @@ func newWorld(ctx context.Context, dir string, rate int, seed uint64) (_ *world,
 	if err != nil {
 		return nil, fmt.Errorf("start the D1 simulator: %w", err)
 	}
-	return w, w.writeConfig(base, notifications, rate)
+	return w, errors.Join(w.writeJobs(), w.writeConfig(base, notifications, rate))
 }
 
 func (w *world) close() error {
@@ -127,6 +131,21 @@ func (w *world) startD1(ctx context.Context, k *keys, notifications string, seed
 	w.d1 = sim
 	w.closes = append(w.closes, server.Close, func() error { sim.Close(); return nil })
 	return "http://" + listener.Addr().String(), nil
+}
+
+// writeJobs replaces the jobs that a night of minutes is too short for.
+func (w *world) writeJobs() error {
+	for _, name := range []string{"track", "status"} {
+		builtIn, err := jobs.FS.ReadFile(name + ".yaml")
+		if err != nil {
+			return err
+		}
+		often := scheduleLine.ReplaceAll(builtIn, []byte(`schedule: "*/3 * * * *"`))
+		if err := os.WriteFile(filepath.Join(w.dir, "jobs", name+".yaml"), often, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *world) writeConfig(d1, notifications string, rate int) error {
