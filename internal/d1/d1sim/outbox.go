@@ -15,7 +15,7 @@ type outbox struct {
 
 	mu      sync.Mutex
 	queues  []queue // by issuer
-	retries []batch
+	retries heap[*batch]
 	held    map[uint32]item // kept back to overtake
 	era     int             // raised by clear: what is in flight no longer counts
 	n       notificationTotals
@@ -59,6 +59,13 @@ type batch struct {
 	at      time.Time
 	era     int
 }
+
+// Before orders the retries.
+func (b *batch) Before(c *batch) bool { return b.at.Before(c.at) }
+
+// maxRetries is how many batches may wait for another try; beyond it new
+// notifications stay in their queue, where they take far less memory.
+const maxRetries = 4096
 
 func newOutbox(s *Simulator) *outbox {
 	return &outbox{
@@ -165,16 +172,16 @@ func (o *outbox) next(now time.Time) (*batch, time.Duration) {
 	if o.sim.settings.Load().PauseNotifications {
 		return nil, wait
 	}
-	for i := range o.retries {
-		if d := o.retries[i].at.Sub(now); d > 0 {
+	if len(o.retries) > 0 {
+		if d := o.retries[0].at.Sub(now); d > 0 {
 			wait = min(wait, d)
-			continue
+		} else {
+			o.poke()
+			return o.retries.pop(), 0
 		}
-		b := o.retries[i]
-		o.retries[i] = o.retries[len(o.retries)-1]
-		o.retries = o.retries[:len(o.retries)-1]
-		o.poke()
-		return &b, 0
+	}
+	if len(o.retries) >= maxRetries {
+		return nil, wait
 	}
 	for i := range o.queues {
 		q := &o.queues[i]
@@ -228,7 +235,7 @@ func (o *outbox) settle(b *batch, res result) {
 		if b.attempt < len(plan) {
 			b.at = time.Now().Add(plan[b.attempt])
 			b.attempt++
-			o.retries = append(o.retries, *b)
+			o.retries.push(b)
 			return
 		}
 	}

@@ -33,7 +33,7 @@ type Simulator struct {
 	mu         sync.Mutex // guards what follows
 	ledger     *ledger
 	clock      clock
-	floor      timeline
+	floor      heap[entry]
 	totals     totals
 	registered map[string]bool
 	changed    chan struct{} // closed at the next change; nil: nobody waits
@@ -94,7 +94,7 @@ func New(c Config) (*Simulator, error) {
 func (s *Simulator) resetLocked() {
 	s.ledger = newLedger(operationPrefix(s.dice.next()))
 	s.clock = clock{base: s.cfg.Floor.Epoch, since: time.Now(), day: s.settings.Load().Day}
-	s.floor = timeline{}
+	s.floor = nil
 	s.totals = totals{}
 	s.requests.Store(0)
 }
