@@ -70,7 +70,7 @@ func (s *Simulator) work() time.Duration {
 		now := s.clock.now().UnixMicro()
 		n := 0
 		for ; n < workSlice && len(s.floor) > 0 && s.floor[0].at <= now; n++ {
-			s.advanceLocked(s.floor.pop().order)
+			s.advanceLocked(s.floor.pop().order, now)
 		}
 		if n > 0 {
 			s.signalLocked()
@@ -88,11 +88,16 @@ func (s *Simulator) work() time.Duration {
 	}
 }
 
-// advanceLocked lets an order's next step happen and plans the one after it.
-func (s *Simulator) advanceLocked(i uint32) {
+// advanceLocked lets an order's next step happen and plans the one after it. A
+// changed order may be in the timeline twice: what is not due is put back.
+func (s *Simulator) advanceLocked(i uint32, now int64) {
 	r := s.ledger.at(i)
 	st, ok := r.step(int(r.stage))
 	if !ok {
+		return
+	}
+	if st.at > now {
+		s.floor.push(entry{st.at, i})
 		return
 	}
 	r.stage++

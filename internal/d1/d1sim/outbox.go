@@ -25,11 +25,12 @@ type notificationTotals struct {
 	pending, delivered, lost, refused, givenUp, requests, failures int
 }
 
-// item is one notification: a step of an order.
+// item is one notification: a step of an order, or the outcome of a change.
 type item struct {
-	at    int64 // real time it may leave, µs
-	order uint32
-	stage uint8
+	at     int64  // real time it may leave, µs
+	order  uint32 // or the number of the change
+	stage  uint8
+	change bool
 }
 
 // queue is a FIFO that gives its memory back.
@@ -113,6 +114,18 @@ func (o *outbox) add(order uint32, stage uint8, last bool) {
 		q.items = append(q.items, old)
 		delete(o.held, order)
 	}
+	o.poke()
+}
+
+// addChange takes the outcome of a change. The simulator's lock is held.
+func (o *outbox) addChange(issuer uint16, n uint32) {
+	set := o.sim.settings.Load()
+	if set.NotificationURL == "" {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.put(&o.queues[issuer], item{at: time.Now().Add(set.NotificationDelay).UnixMicro(), order: n, change: true})
 	o.poke()
 }
 
@@ -244,6 +257,9 @@ func (o *outbox) settle(b *batch, res result) {
 	case delivered:
 		o.n.delivered += n
 		for _, it := range b.items {
+			if it.change {
+				continue
+			}
 			o.sim.ledger.at(it.order).notified++
 		}
 	case refused:
@@ -269,7 +285,11 @@ func (o *outbox) render(b *batch) (body []byte, url string, ok bool) {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = s.appendOperation(body, it.order, it.stage)
+		if it.change {
+			body = s.appendChange(body, it.order)
+		} else {
+			body = s.appendOperation(body, it.order, it.stage)
+		}
 	}
 	return append(body, "]}"...), s.settings.Load().NotificationURL +
 		"/notifications/d1/v2/issuers/" + s.byNumber[b.issuer].ID + "/cards", true

@@ -22,6 +22,7 @@ type Simulator struct {
 	card     cardCheck
 	rules    []rule
 	items    []rule // of a batch
+	changes  []rule
 	tokens   tokens
 	dice     dice
 	calendar calendar
@@ -67,7 +68,7 @@ func New(c Config) (*Simulator, error) {
 		return nil, fmt.Errorf("d1sim: name pattern: %w", err)
 	}
 	s := &Simulator{
-		cfg: c, card: card, rules: orderRules(false), items: orderRules(true),
+		cfg: c, card: card, rules: orderRules(false), items: orderRules(true), changes: changeRules(),
 		issuers: map[string]*issuer{}, calendar: newCalendar(&c.Floor),
 		dice: dice{seed: c.Seed}, registered: map[string]bool{},
 		wakeFloor: make(chan struct{}, 1),
@@ -132,6 +133,7 @@ func (s *Simulator) Handler() http.Handler {
 	// Thales' reference and Thales' how-to spell the paths differently.
 	for _, cards := range []string{"/physicalCards/{cardId}/", "/physicalcards/{cardId}/"} {
 		mux.HandleFunc("POST "+base+cards+"operations:production", s.serveOrder)
+		mux.HandleFunc("POST "+base+cards+"operations:updateOrder", s.serveChange)
 		for _, status := range []string{"productionStatus", "productionstatus"} {
 			mux.HandleFunc("GET "+base+cards+status, s.serveStatus)
 		}
