@@ -79,15 +79,15 @@ func (l *ledger) lines(job string) []string {
 // world is a scheduler on a clock that can be set.
 type world struct {
 	*schedule.Scheduler
-	ledger  *ledger
-	offset  atomic.Int64
-	started time.Time // real start, for the offset
+	ledger *ledger
+	offset atomic.Int64
 }
 
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())).UTC() }
 
 func (w *world) set(t *testing.T, text string) {
-	w.offset.Store(int64(at(t, text).Sub(time.Now())))
+	t.Helper()
+	w.offset.Store(int64(time.Until(at(t, text))))
 }
 
 type stageFunc = func(context.Context, schedule.Task) (schedule.Result, error)
@@ -108,7 +108,7 @@ func begin(t *testing.T, l *ledger, start string, stages map[string]stageFunc, j
 	}
 	var err error
 	w.Scheduler, err = schedule.New(schedule.Config{
-		Jobs: jobs, Stages: converted, Ledger: l, Session: "s1", Log: zerolog.Nop(), Now: w.now,
+		Jobs: jobs, Stages: converted, Ledger: l, Session: "s1", Log: zerolog.Nop(), Clock: schedule.Clock{Now: w.now},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -317,7 +317,7 @@ func TestStopEndsRunningStages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &ledger{}
 		s, err := schedule.New(schedule.Config{
-			Jobs: []schedule.Job{named(t, "p", "pickup", "after: [x]")}, Ledger: l, Log: zerolog.Nop(), Now: time.Now,
+			Jobs: []schedule.Job{named(t, "p", "pickup", "after: [x]")}, Ledger: l, Log: zerolog.Nop(), Clock: schedule.Clock{Now: time.Now},
 			Stages: map[string]schedule.Stage{"pickup": func(ctx context.Context, _ schedule.Task) (schedule.Result, error) {
 				<-ctx.Done()
 				return schedule.Result{}, nil // stopped at a safe point
@@ -354,7 +354,7 @@ func TestLedgerTrouble(t *testing.T) {
 func TestRunJobOfAnotherProcess(t *testing.T) {
 	l := &ledger{runs: []issuance.Run{{ID: 1, Job: "p"}}}
 	s, err := schedule.New(schedule.Config{Jobs: []schedule.Job{named(t, "p", "pickup", `schedule: "0 6 * * *"`)},
-		Stages: map[string]schedule.Stage{"pickup": done}, Ledger: l, Log: zerolog.Nop(), Now: time.Now})
+		Stages: map[string]schedule.Stage{"pickup": done}, Ledger: l, Log: zerolog.Nop(), Clock: schedule.Clock{Now: time.Now}})
 	if err != nil {
 		t.Fatal(err)
 	}
