@@ -156,6 +156,33 @@ func TestPAN(t *testing.T) {
 	}
 }
 
+func TestLooksLikePAN(t *testing.T) {
+	for text, want := range map[string]bool{
+		clearPAN: true, WithCheckDigit("411111000001"): true, "4111110000000188": false, WithCheckDigit("41111100000"): false,
+		WithCheckDigit("4111110000000000001"): false, "411111000000018x": false, "": false,
+	} {
+		if LooksLikePAN(text) != want {
+			t.Errorf("%s: want %v", NewPAN(text), want)
+		}
+	}
+}
+
+func TestShownForms(t *testing.T) {
+	b, err := json.Marshal(map[string]any{"pan": NewPAN(clearPAN), "name": NewText(clearName)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(b), `{"name":"[personal]","pan":"`+maskedPAN+`"}`; got != want {
+		t.Errorf("JSON %s, want %s", got, want)
+	}
+	if got := NewPAN(clearPAN).String() + " " + NewText(clearName).String(); got != maskedPAN+" [personal]" {
+		t.Errorf("String %s", got)
+	}
+	if (Text{}).Reveal() != "" || (PAN{}).Reveal() != "" {
+		t.Error("an empty value reveals something")
+	}
+}
+
 // TestMaskHidesTheMiddle holds for every string of digits.
 func TestMaskHidesTheMiddle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

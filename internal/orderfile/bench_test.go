@@ -24,12 +24,12 @@ func fullRow() *Row {
 		CarrierLanguage: "fr", CarrierLines: text("Bonjour|Bienvenue"),
 		ShipmentType: "BULK", GroupID: "container-001", DispatchID: "dispatch-2030-03-01",
 		DeliveryTitle: text("Mme"), DeliveryFirstName: text("Zofia"), DeliveryLastName: text("Testowa 000123"),
-		DeliveryCompanyName: text("Testowa SARL"), DeliveryLine1: text("17 Rue de l'Exemple 000123"), DeliveryLine2: text("Bât. B"),
-		DeliveryLine3: text("c/o Exemple"), DeliveryCity: text("Besançon"), DeliveryState: text("Doubs"), DeliveryZipCode: text("25000"),
+		DeliveryCompanyName: text("Testowa SARL"), DeliveryLine1: text("17 Rue du Specimen 000123"), DeliveryLine2: text("Bât. B"),
+		DeliveryLine3: text("c/o Specimen"), DeliveryCity: text("Besançon"), DeliveryState: text("Doubs"), DeliveryZipCode: text("25000"),
 		DeliveryCountryCode: "FR", DeliveryPhone: text("+33100000000"),
 		IndividualTitle: text("Mme"), IndividualFirstName: text("Zofia"), IndividualLastName: text("Testowa 000123"),
-		IndividualCompanyName: text("Testowa SARL"), IndividualLine1: text("17 Rue de l'Exemple 000123"), IndividualLine2: text("Bât. B"),
-		IndividualLine3: text("c/o Exemple"), IndividualCity: text("Besançon"), IndividualState: text("Doubs"), IndividualZipCode: text("25000"),
+		IndividualCompanyName: text("Testowa SARL"), IndividualLine1: text("17 Rue du Specimen 000123"), IndividualLine2: text("Bât. B"),
+		IndividualLine3: text("c/o Specimen"), IndividualCity: text("Besançon"), IndividualState: text("Doubs"), IndividualZipCode: text("25000"),
 		IndividualCountryCode: "FR", IndividualPhone: text("+33100000000"),
 	}
 }

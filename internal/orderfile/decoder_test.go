@@ -2,6 +2,7 @@ package orderfile
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -109,6 +110,9 @@ func TestRowMatchesSchema(t *testing.T) {
 func TestRowCannotBePrinted(t *testing.T) {
 	row := fullRow()
 	rec := Record{Row: row, RowNo: 1}
+	if b, err := json.Marshal(rec); err != nil || !strings.Contains(string(b), "[row]") || strings.Contains(string(b), "Testowa") {
+		t.Error("JSON shows card data")
+	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		for _, v := range []any{row, *row, rec, struct{ r Row }{*row}} {
 			if s := fmt.Sprintf(verb, v); strings.Contains(s, "4111110000000187") || strings.Contains(s, "Testowa") {
@@ -179,7 +183,7 @@ func TestHeaderErrorRepeatsNoData(t *testing.T) {
 		if !errors.As(err, &he) {
 			t.Fatal("no header error")
 		}
-		for _, secret := range []string{"4111", "0187", "Testowa", "TESTOWA", "Exemple"} {
+		for _, secret := range []string{"4111", "0187", "Testowa", "TESTOWA", "Specimen"} {
 			if strings.Contains(err.Error(), secret) {
 				t.Errorf("the error repeats data of the first line")
 			}
@@ -293,7 +297,7 @@ func TestRowBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 		var fe *FormatError
-		if _, err := d.Next(); !errors.As(err, &fe) || fe.Line != 3 {
+		if _, err := d.Next(); !errors.As(err, &fe) || fe.Line != 3 || !strings.HasPrefix(fe.Error(), "line 3: longer than 3072 bytes") {
 			t.Errorf("error %v", err)
 		}
 	})

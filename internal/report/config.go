@@ -14,13 +14,20 @@ import (
 	"cardbatch/internal/issuance"
 )
 
-// Batches is what the stage reads of batches and orders.
+// Batches is what the stage needs of batches and orders.
 type Batches interface {
+	// AdvanceBatches settles and closes the batches that are ready for it.
+	AdvanceBatches(ctx context.Context) (settled, closed int, err error)
 	// Batches returns batches in order of arrival.
 	Batches(ctx context.Context, filter issuance.BatchFilter) ([]issuance.Batch, error)
+	// BatchByNo returns one batch as it is now.
+	BatchByNo(ctx context.Context, no issuance.BatchNo) (issuance.Batch, error)
 	// OrdersOfBatch returns the orders of a batch in the order of their rows,
-	// from one consistent view and in constant memory.
+	// each once and in constant memory.
 	OrdersOfBatch(ctx context.Context, no issuance.BatchNo) iter.Seq2[issuance.Order, error]
+	// ProductTotals counts the orders of a batch by product; Rows of each are
+	// the rows found for it.
+	ProductTotals(ctx context.Context, no issuance.BatchNo) (map[string]issuance.Totals, error)
 	// RowErrors returns what is wrong with rows of a batch, in the order of
 	// the rows; for a refused batch, too, whose orders are gone.
 	RowErrors(ctx context.Context, no issuance.BatchNo) iter.Seq2[issuance.RowError, error]
@@ -33,9 +40,10 @@ type Batches interface {
 type News interface {
 	// LastEventID returns the number of the newest event of all.
 	LastEventID(ctx context.Context) (int64, error)
-	// LastEventOfBatch returns the number of the newest event of a batch or of
-	// its orders.
-	LastEventOfBatch(ctx context.Context, no issuance.BatchNo) (int64, error)
+	// ChangedBatches returns, for every batch with an event numbered above
+	// after and not above upTo, its own or of one of its orders, the number
+	// of the newest of them.
+	ChangedBatches(ctx context.Context, after, upTo int64) (map[issuance.BatchNo]int64, error)
 	// ChangedOrders returns, once each, the orders of an issuer whose production or
 	// shipment has an event numbered above after and not above upTo.
 	ChangedOrders(ctx context.Context, issuerID string, after, upTo int64) iter.Seq2[issuance.Order, error]
@@ -45,15 +53,17 @@ type News interface {
 type Deliveries interface {
 	// Deliveries returns deliveries in the order in which they were planned.
 	Deliveries(ctx context.Context, filter issuance.DeliveryFilter) ([]issuance.Delivery, error)
-	// PlanDelivery adds one and gives it its number. It fails when its
-	// destination has one of that name.
+	// PlanDelivery adds one and gives it its number and time. It fails when
+	// its destination has one of that name.
 	PlanDelivery(ctx context.Context, d issuance.Delivery) (issuance.Delivery, error)
 	// RenameDelivery gives a planned delivery another revision and name. It
 	// fails when its destination has one of that name.
 	RenameDelivery(ctx context.Context, id int64, revision int, name string) error
-	// MarkDelivered records that a planned delivery has arrived, with its
-	// rows, size and checksum.
-	MarkDelivered(ctx context.Context, d issuance.Delivery) error
+	// CoverDeliveries records that nothing has changed in what deliveries
+	// tell, up to an event.
+	CoverDeliveries(ctx context.Context, ids []int64, upTo int64) error
+	// MarkDelivered records that a planned delivery has arrived.
+	MarkDelivered(ctx context.Context, id, rows, size int64, sha256 string) error
 }
 
 // Store is all that the stage needs of the store.
@@ -187,7 +197,7 @@ func (s *Summary) Files() int { return s.Receipts + s.Reconciliations + s.Status
 // Unbalanced names those where it does not; they are written all the same.
 func (s *Summary) Balanced() bool { return len(s.Unbalanced) == 0 }
 
-func (s *Summary) count(d *issuance.Delivery, balanced bool) {
+func (s *Summary) count(d *issuance.Delivery, c *Control) {
 	switch d.Kind {
 	case issuance.DeliverReceipt:
 		s.Receipts++
@@ -196,8 +206,8 @@ func (s *Summary) count(d *issuance.Delivery, balanced bool) {
 	case issuance.DeliverStatus:
 		s.Statuses++
 	}
-	s.Rows += d.Rows
-	if !balanced {
+	s.Rows += c.Rows
+	if !c.Balanced {
 		s.Unbalanced = append(s.Unbalanced, d.Name)
 	}
 }

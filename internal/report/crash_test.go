@@ -15,6 +15,7 @@ import (
 
 // busyNight has something for every kind of report.
 func busyNight(t *testing.T) *night {
+	t.Helper()
 	n := newNight(t)
 	no := n.take("cards-1.csv", issuance.BatchAccepted, issuance.Why{},
 		ordered("ORD-1", issuance.Submitted), ordered("ORD-2", issuance.Rejected), ordered("ORD-3", issuance.Submitted))
@@ -38,8 +39,8 @@ func (n *night) contents() map[string]string {
 var errCrash = errors.New("the process dies here")
 
 // crashAt makes the k-th step of the run, counted from 0, and all after it
-// fail, and reports in the end whether there were as many.
-func (n *night) crashAt(k int) (crashed func() bool) {
+// fail. The function returned mends all and tells whether there were as many.
+func (n *night) crashAt(k int) func() bool {
 	steps := 0
 	fault := func(string) error {
 		if steps++; steps > k {
@@ -71,6 +72,7 @@ func (n *night) runAgain() {
 // Wherever the process dies, the next run ends with the very files that an
 // undisturbed one writes.
 func TestCrashAnywhereLeadsToTheSameFiles(t *testing.T) {
+	t.Parallel()
 	undisturbed := busyNight(t)
 	undisturbed.run()
 	want := undisturbed.contents()
@@ -101,6 +103,7 @@ func TestCrashAnywhereLeadsToTheSameFiles(t *testing.T) {
 // When rows have changed between the crash and the next run, a file may be
 // left that nobody was told of; every one that was announced is sound.
 func TestCrashAndChangeNeverAnnouncesAWrongFile(t *testing.T) {
+	t.Parallel()
 	orphans := 0
 	for k := 0; ; k++ {
 		n := busyNight(t)

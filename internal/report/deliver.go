@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"cardbatch/internal/drop"
 	"cardbatch/internal/issuance"
@@ -37,28 +40,31 @@ func (r *run) deliver(ctx context.Context, place *Place, d *issuance.Delivery) e
 		case err != nil:
 			return err
 		}
-		d.Rows, d.Size, d.SHA256, d.DeliveredAt = c.Rows, c.Size, c.SHA256, r.cfg.Now().UTC()
-		if err := r.store.MarkDelivered(ctx, *d); err != nil {
+		if err := r.store.MarkDelivered(ctx, d.ID, c.Rows, c.Size, c.SHA256); err != nil {
 			return fmt.Errorf("record delivery: %w", err)
 		}
-		r.summary.count(d, c.Balanced)
-		line := r.log.Info()
-		if !c.Balanced {
-			line = r.log.Error().Strs("err", c.Breaks)
-		}
-		line.Str("stage", "report").Str("issuer", d.IssuerID).Str("source", d.Source).Str("batch", c.Batch).
-			Str("file", path.Join(place.Dir, d.Name)).Int64("count", c.Rows).
-			Dur("duration", r.cfg.Now().Sub(started)).Msg("report delivered")
+		r.summary.count(d, &c)
+		r.logDelivery(place, d, &c, r.cfg.Now().Sub(started))
 		return nil
 	}
 	return fmt.Errorf("%d names tried: %w", maxNames, errTaken)
+}
+
+func (r *run) logDelivery(place *Place, d *issuance.Delivery, c *Control, took time.Duration) {
+	level, message := zerolog.InfoLevel, "report delivered"
+	if !c.Balanced {
+		level, message = zerolog.ErrorLevel, "report delivered, out of balance: "+c.Breaks[0]
+	}
+	r.log.WithLevel(level).Str("stage", "report").Str("issuer", d.IssuerID).Str("source", d.Source).Str("batch", c.Batch).
+		Str("file", path.Join(place.Dir, d.Name)).Int64("count", c.Rows).Dur("duration", took).Msg(message)
 }
 
 // attempt writes the two files under the name that d has now.
 func (r *run) attempt(ctx context.Context, place *Place, d *issuance.Delivery) (Control, error) {
 	name := path.Join(place.Dir, d.Name)
 	var c Control
-	written, err := place.Drop.Put(ctx, name, func(w io.Writer) (err error) {
+	written, err := place.Drop.Put(ctx, name, func(w io.Writer) error {
+		var err error
 		c, err = r.render(ctx, d, w)
 		return err
 	})
@@ -99,18 +105,17 @@ func (r *run) announce(ctx context.Context, place *Place, d *issuance.Delivery, 
 // attempt has finished, up to its control file, is announced; one that is what
 // would be written now lacks only that; any other one is somebody else's, or
 // of our own when the rows were different: nobody was told that it is there.
-func (r *run) resume(ctx context.Context, place *Place, d *issuance.Delivery) (c Control, announced bool, err error) {
+func (r *run) resume(ctx context.Context, place *Place, d *issuance.Delivery) (Control, bool, error) {
 	found, err := drop.Checksum(ctx, place.Drop, path.Join(place.Dir, d.Name))
 	if err != nil {
 		return Control{}, false, err
 	}
-	c, announced, err = r.announced(ctx, place, d, found)
-	if err != nil || announced {
+	if c, announced, err := r.announced(ctx, place, d, found); err != nil || announced {
 		return c, announced, err
 	}
 	sum := &meter{}
 	hash := sha256.New()
-	c, err = r.render(ctx, d, io.MultiWriter(hash, sum))
+	c, err := r.render(ctx, d, io.MultiWriter(hash, sum))
 	if err != nil {
 		return Control{}, false, err
 	}
@@ -123,22 +128,17 @@ func (r *run) resume(ctx context.Context, place *Place, d *issuance.Delivery) (c
 
 // announced reads the control file of d back and reports whether it speaks of
 // this very delivery and the content found.
-func (r *run) announced(ctx context.Context, place *Place, d *issuance.Delivery, found drop.Written) (_ Control, _ bool, err error) {
-	file, err := place.Drop.Open(ctx, controlName(place, d))
+func (r *run) announced(ctx context.Context, place *Place, d *issuance.Delivery, found drop.Written) (Control, bool, error) {
+	content, err := readAll(ctx, place.Drop, controlName(place, d))
 	if errors.Is(err, drop.ErrNotExist) {
 		return Control{}, false, nil
 	}
 	if err != nil {
 		return Control{}, false, fmt.Errorf("read control file back: %w", err)
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	content, err := io.ReadAll(io.LimitReader(file, maxControl))
-	if err != nil {
-		return Control{}, false, fmt.Errorf("read control file back: %w", err)
-	}
 	var c Control
-	if json.Unmarshal(content, &c) != nil {
-		return Control{}, false, nil // not ours, then
+	if err := json.Unmarshal(content, &c); err != nil {
+		return Control{}, false, nil //nolint:nilerr // what we cannot read is not ours
 	}
 	var b *issuance.Batch
 	if d.Batch != 0 {
@@ -151,6 +151,15 @@ func (r *run) announced(ctx context.Context, place *Place, d *issuance.Delivery,
 		c.Revision == want.Revision && c.CreatedAt == want.CreatedAt &&
 		c.Size == found.Size && c.SHA256 == found.SHA256
 	return c, ours, nil
+}
+
+func readAll(ctx context.Context, from Drop, name string) (_ []byte, err error) {
+	file, err := from.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return io.ReadAll(io.LimitReader(file, maxControl))
 }
 
 // takeNextName moves the plan on to a name that no delivery has.
@@ -168,7 +177,7 @@ func (r *run) takeNextName(ctx context.Context, d *issuance.Delivery) error {
 	taken := d.Name
 	for l.names[[2]string{d.Destination, d.Name}] {
 		d.Revision++
-		d.Name = fileName(d, b)
+		d.Name = r.fileName(d, b)
 	}
 	if err := r.store.RenameDelivery(ctx, d.ID, d.Revision, d.Name); err != nil {
 		return fmt.Errorf("take the next name: %w", err)
@@ -188,14 +197,14 @@ func (r *run) render(ctx context.Context, d *issuance.Delivery, w io.Writer) (Co
 	if d.Kind == issuance.DeliverStatus {
 		return r.renderStatus(ctx, d, w)
 	}
-	b, err := r.batch(ctx, d.Batch)
+	b, err := r.store.BatchByNo(ctx, d.Batch) // it may have closed since the plan
 	if err != nil {
 		return Control{}, err
 	}
 	if d.Kind == issuance.DeliverReceipt {
-		return r.renderReceipt(ctx, d, b, w)
+		return r.renderReceipt(ctx, d, &b, w)
 	}
-	return r.renderReconciliation(ctx, d, b, w)
+	return r.renderReconciliation(ctx, d, &b, w)
 }
 
 type meter struct{ size int64 }

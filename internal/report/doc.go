@@ -16,7 +16,8 @@
 //
 //   - a receipt for every batch that was accepted, held or refused; a further
 //     edition when a person has decided otherwise since. That of a refused file
-//     also goes beside the file, into the quarantine directory;
+//     also goes beside the file, into the quarantine directory, named like the
+//     file there;
 //   - a reconciliation for a batch that has settled, another one when something
 //     changed since the last and that is ReviseEvery old, and a last one when the
 //     batch has closed. A batch that has still not settled ReviseEvery after

@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"sync"
 	"time"
 
 	"cardbatch/internal/drop"
@@ -17,17 +16,18 @@ import (
 // memory is a store in memory, with the contract that the stage's interfaces
 // state. Its values are copied in and out.
 type memory struct {
-	mu         sync.Mutex
 	batches    []issuance.Batch
 	orders     map[issuance.BatchNo][]issuance.Order
 	rowErrors  map[issuance.BatchNo][]issuance.RowError
 	events     []issuance.Event // ID is the place, from 1
 	deliveries []issuance.Delivery
 	fault      func(op string) error
+	now        func() time.Time
 }
 
-func newMemory() *memory {
+func newMemory(now func() time.Time) *memory {
 	return &memory{
+		now:    now,
 		orders: map[issuance.BatchNo][]issuance.Order{}, rowErrors: map[issuance.BatchNo][]issuance.RowError{},
 		fault: func(string) error { return nil },
 	}
@@ -62,11 +62,20 @@ func (m *memory) hear(ref issuance.Ref, op issuance.Operation, at time.Time) {
 	}
 }
 
+// AdvanceBatches leaves it to the tests when a batch settles.
+func (m *memory) AdvanceBatches(context.Context) (settled, closed int, err error) {
+	return 0, 0, m.fault("AdvanceBatches")
+}
+
 func (m *memory) Batches(_ context.Context, f issuance.BatchFilter) ([]issuance.Batch, error) {
 	if f.IssuerID != "" || f.Source != "" || f.BusinessDate != "" || f.States != nil || f.Limit != 0 {
 		return nil, errors.New("the fake does not filter")
 	}
 	return slices.Clone(m.batches), m.fault("Batches")
+}
+
+func (m *memory) BatchByNo(_ context.Context, no issuance.BatchNo) (issuance.Batch, error) {
+	return m.batches[no-1], m.fault("BatchByNo")
 }
 
 func (m *memory) OrdersOfBatch(_ context.Context, no issuance.BatchNo) iter.Seq2[issuance.Order, error] {
@@ -80,6 +89,17 @@ func (m *memory) OrdersOfBatch(_ context.Context, no issuance.BatchNo) iter.Seq2
 			yield(issuance.Order{}, err)
 		}
 	}
+}
+
+func (m *memory) ProductTotals(_ context.Context, no issuance.BatchNo) (map[string]issuance.Totals, error) {
+	products := map[string]issuance.Totals{}
+	for _, o := range m.orders[no] {
+		totals := products[o.ProductID]
+		totals.Rows++
+		totals.AddOrder(&o)
+		products[o.ProductID] = totals
+	}
+	return products, m.fault("ProductTotals")
 }
 
 func (m *memory) RowErrors(_ context.Context, no issuance.BatchNo) iter.Seq2[issuance.RowError, error] {
@@ -109,13 +129,12 @@ func (m *memory) LastEventID(context.Context) (int64, error) {
 	return int64(len(m.events)), m.fault("LastEventID")
 }
 
-func (m *memory) LastEventOfBatch(_ context.Context, no issuance.BatchNo) (int64, error) {
-	for _, e := range slices.Backward(m.events) {
-		if e.Batch == no {
-			return e.ID, m.fault("LastEventOfBatch")
-		}
+func (m *memory) ChangedBatches(_ context.Context, after, upTo int64) (map[issuance.BatchNo]int64, error) {
+	last := map[issuance.BatchNo]int64{}
+	for _, e := range m.events[after:upTo] {
+		last[e.Batch] = e.ID
 	}
-	return 0, m.fault("LastEventOfBatch")
+	return last, m.fault("ChangedBatches")
 }
 
 func (m *memory) ChangedOrders(_ context.Context, issuerID string, after, upTo int64) iter.Seq2[issuance.Order, error] {
@@ -154,7 +173,7 @@ func (m *memory) Deliveries(_ context.Context, f issuance.DeliveryFilter) ([]iss
 func (m *memory) nameFree(id int64, destination, name string) error {
 	for _, d := range m.deliveries {
 		if d.ID != id && d.Destination == destination && d.Name == name {
-			return fmt.Errorf("delivery %s exists", name)
+			return fmt.Errorf("%s: %w", name, issuance.ErrNameTaken)
 		}
 	}
 	return nil
@@ -167,7 +186,7 @@ func (m *memory) PlanDelivery(_ context.Context, d issuance.Delivery) (issuance.
 	if err := m.fault("PlanDelivery before"); err != nil {
 		return d, err
 	}
-	d.ID = int64(len(m.deliveries) + 1)
+	d.ID, d.PlannedAt = int64(len(m.deliveries)+1), m.now()
 	m.deliveries = append(m.deliveries, d)
 	return d, m.fault("PlanDelivery")
 }
@@ -184,11 +203,19 @@ func (m *memory) RenameDelivery(_ context.Context, id int64, revision int, name 
 	return m.fault("RenameDelivery")
 }
 
-func (m *memory) MarkDelivered(_ context.Context, d issuance.Delivery) error {
+func (m *memory) CoverDeliveries(_ context.Context, ids []int64, upTo int64) error {
+	for _, id := range ids {
+		m.deliveries[id-1].UpToEvent = max(m.deliveries[id-1].UpToEvent, upTo)
+	}
+	return m.fault("CoverDeliveries")
+}
+
+func (m *memory) MarkDelivered(_ context.Context, id, rows, size int64, sha256 string) error {
 	if err := m.fault("MarkDelivered before"); err != nil {
 		return err
 	}
-	m.deliveries[d.ID-1] = d
+	d := &m.deliveries[id-1]
+	d.Rows, d.Size, d.SHA256, d.DeliveredAt = rows, size, sha256, m.now()
 	return m.fault("MarkDelivered")
 }
 

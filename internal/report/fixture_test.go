@@ -36,8 +36,8 @@ const (
 
 func newNight(t *testing.T) *night {
 	t.Helper()
-	n := &night{t: t, store: newMemory(), dir: t.TempDir(), log: &strings.Builder{},
-		now: time.Date(2026, 3, 1, 22, 15, 3, 0, time.UTC)}
+	n := &night{t: t, dir: t.TempDir(), log: &strings.Builder{}, now: time.Date(2026, 3, 1, 22, 15, 3, 0, time.UTC)}
+	n.store = newMemory(func() time.Time { return n.now })
 	for _, sub := range []string{"reports", "quarantine"} {
 		if err := os.Mkdir(filepath.Join(n.dir, sub), 0o700); err != nil {
 			t.Fatal(err)
@@ -98,6 +98,10 @@ func (n *night) take(name string, to issuance.BatchState, why issuance.Why, orde
 		n.store.orders[no] = orders
 	}
 	n.store.transition(no, to, why)
+	if to == issuance.BatchRefused {
+		b := &n.store.batches[no-1]
+		b.Archived = "quarantine/" + b.ID + "_" + name
+	}
 	return no
 }
 

@@ -2,8 +2,10 @@ package report
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"cardbatch/internal/issuance"
 )
@@ -64,7 +66,8 @@ func (r *run) planReceipts(ctx context.Context) error {
 			continue
 		}
 		places := []*Place{&source.Reports}
-		if b.State == issuance.BatchRefused && source.Quarantine.Name != source.Reports.Name {
+		// Beside the file means: once it is there, and named like it there.
+		if b.State == issuance.BatchRefused && b.Archived != "" && source.Quarantine.Name != source.Reports.Name {
 			places = append(places, &source.Quarantine)
 		}
 		for _, place := range places {
@@ -96,48 +99,85 @@ func (r *run) planReconciliations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	upTo, err := r.store.LastEventID(ctx)
+	if err != nil {
+		return err
+	}
+	due := r.reconciliationsDue(l)
+	changed, err := r.changedSince(ctx, due, upTo)
+	if err != nil {
+		return err
+	}
+	var unchanged []int64
+	for _, d := range due {
+		if d.last != nil && changed[d.batch.No] <= d.last.UpToEvent {
+			unchanged = append(unchanged, d.last.ID)
+			continue
+		}
+		if err := r.planForBatch(ctx, l, issuance.DeliverReconciliation, d.batch, d.place, upTo); err != nil {
+			return err
+		}
+	}
+	if len(unchanged) == 0 {
+		return nil
+	}
+	// Batches that rest for days must not have us read days of events every minute.
+	return r.store.CoverDeliveries(ctx, unchanged, upTo)
+}
+
+// candidate is a batch whose reconciliation is due if something has changed
+// since the last edition, or if there is none.
+type candidate struct {
+	batch *issuance.Batch
+	place *Place
+	last  *issuance.Delivery
+}
+
+func (r *run) reconciliationsDue(l *ledger) []candidate {
+	var due []candidate
 	for _, b := range r.batches {
 		source := r.source(b.Source)
 		if source == nil {
 			continue
 		}
 		last := l.latest[edition{b.No, source.Reports.Name}]
-		if !r.mayReconcile(b, last) {
-			continue
-		}
-		upTo, err := r.store.LastEventOfBatch(ctx, b.No)
-		if err != nil {
-			return err
-		}
-		if last != nil && upTo <= last.UpToEvent {
-			continue // nothing has changed
-		}
-		if err := r.planForBatch(ctx, l, issuance.DeliverReconciliation, b, &source.Reports, upTo); err != nil {
-			return err
+		if r.mayReconcile(b, last) {
+			due = append(due, candidate{b, &source.Reports, last})
 		}
 	}
-	return nil
+	return due
+}
+
+// changedSince asks the history once for all candidates, and not at all when
+// none of them has an edition yet.
+func (r *run) changedSince(ctx context.Context, due []candidate, upTo int64) (map[issuance.BatchNo]int64, error) {
+	oldest := upTo
+	for _, d := range due {
+		if d.last != nil {
+			oldest = min(oldest, d.last.UpToEvent)
+		}
+	}
+	if oldest == upTo {
+		return nil, nil
+	}
+	return r.store.ChangedBatches(ctx, oldest, upTo)
 }
 
 // mayReconcile decides by time and state alone, so that the history is asked
 // only about batches that are still moving: of a year's closed ones, none is.
 func (r *run) mayReconcile(b *issuance.Batch, last *issuance.Delivery) bool {
-	waited := func(d *issuance.Delivery) bool {
-		return r.cfg.Now().Sub(d.PlannedAt) >= r.cfg.ReviseEvery
-	}
-	if last != nil && last.DeliveredAt.IsZero() {
+	waited := func(since time.Time) bool { return r.cfg.Now().Sub(since) >= r.cfg.ReviseEvery }
+	switch {
+	case last != nil && last.DeliveredAt.IsZero():
 		return false // on its way, and it will show the rows as they are then
-	}
-	switch b.State {
-	case issuance.BatchClosed:
+	case b.State == issuance.BatchClosed:
 		return last == nil || last.PlannedAt.Before(b.ClosedAt)
-	case issuance.BatchSettled:
-		return last == nil || waited(last)
-	case issuance.BatchAccepted:
-		if last == nil {
-			last = &issuance.Delivery{PlannedAt: b.DecidedAt}
-		}
-		return waited(last)
+	case b.State == issuance.BatchSettled:
+		return last == nil || waited(last.DeliveredAt)
+	case b.State == issuance.BatchAccepted && last == nil:
+		return waited(b.DecidedAt)
+	case b.State == issuance.BatchAccepted:
+		return waited(last.DeliveredAt)
 	default:
 		return false
 	}
@@ -148,15 +188,19 @@ func (r *run) planForBatch(ctx context.Context, l *ledger, kind issuance.Deliver
 ) error {
 	d := issuance.Delivery{
 		Kind: kind, IssuerID: b.IssuerID, Source: b.Source, Batch: b.No, BusinessDate: b.BusinessDate,
-		Destination: place.Name, Revision: 1, UpToEvent: upTo, PlannedAt: r.cfg.Now().UTC(),
+		Destination: place.Name, Revision: 1, UpToEvent: upTo,
 	}
 	if last := l.latest[edition{b.No, place.Name}]; last != nil {
 		d.Revision = last.Revision + 1
 	}
-	for d.Name = fileName(&d, b); l.names[[2]string{d.Destination, d.Name}]; d.Name = fileName(&d, b) {
+	for d.Name = r.fileName(&d, b); l.names[[2]string{d.Destination, d.Name}]; d.Name = r.fileName(&d, b) {
 		d.Revision++ // an earlier file had the same name
 	}
 	d, err := r.store.PlanDelivery(ctx, d)
+	if errors.Is(err, issuance.ErrNameTaken) {
+		r.log.Warn().Str("stage", "report").Str("batch", b.ID).Str("file", d.Name).Msg("another run has just planned this report")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -183,7 +227,7 @@ func (r *run) planStatus(ctx context.Context, issuer *Issuer) error {
 	}
 	d := issuance.Delivery{
 		Kind: issuance.DeliverStatus, IssuerID: issuer.ID, BusinessDate: r.opts.BusinessDate,
-		Destination: issuer.Reports.Name, Revision: 1, PlannedAt: r.cfg.Now().UTC(),
+		Destination: issuer.Reports.Name, Revision: 1,
 	}
 	for _, earlier := range planned {
 		d.AfterEvent = max(d.AfterEvent, earlier.UpToEvent)
@@ -199,17 +243,25 @@ func (r *run) planStatus(ctx context.Context, issuer *Issuer) error {
 		return err
 	}
 	d.UpToEvent = max(d.UpToEvent, d.AfterEvent)
-	d.Name = fileName(&d, nil)
+	d.Name = r.fileName(&d, nil)
 	_, err = r.store.PlanDelivery(ctx, d)
+	if errors.Is(err, issuance.ErrNameTaken) {
+		r.log.Warn().Str("stage", "report").Str("issuer", d.IssuerID).Str("file", d.Name).Msg("another run has just planned this report")
+		return nil
+	}
 	return err
 }
 
 // fileName names a delivery. b is its batch, if it is about one.
-func fileName(d *issuance.Delivery, b *issuance.Batch) string {
+func (s *Stage) fileName(d *issuance.Delivery, b *issuance.Batch) string {
 	if d.Kind == issuance.DeliverStatus {
 		return fmt.Sprintf("status-%s-%s-%d.csv", d.IssuerID, d.BusinessDate, d.Revision)
 	}
-	name := stem(b.FileName) + "." + string(d.Kind)
+	of := b.FileName
+	if source := s.source(d.Source); source != nil && d.Destination == source.Quarantine.Name && d.Destination != source.Reports.Name {
+		of = b.Archived
+	}
+	name := stem(of) + "." + string(d.Kind)
 	if d.Revision > 1 {
 		name += fmt.Sprintf(".r%d", d.Revision)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
+	"slices"
 	"strconv"
 
 	"cardbatch/internal/issuance"
@@ -99,24 +101,33 @@ func intakeOf(t *issuance.Totals) intakeTotals {
 	return counts
 }
 
-// countReceipt walks the orders once before the first line is written, because
-// the totals stand at the top, where people look for them. Nothing of a refused
-// file is taken, and its orders are gone.
+// countReceipt lets the store count, because the totals stand at the top, where
+// people look for them, and a file without rejected rows needs no walk at all.
+// Nothing of a refused file is taken, and its orders are gone.
 func (r *run) countReceipt(ctx context.Context, b *issuance.Batch, c *Control) (intakeTotals, error) {
 	if b.State == issuance.BatchRefused {
 		counts := intakeTotals{rows: b.Rows, rejected: b.Rows}
 		c.Totals = counts.terms()
 		return counts, nil
 	}
-	result, err := reconcile.Reconcile(b, r.store.OrdersOfBatch(ctx, b.No), reconcile.Discard)
+	products, err := r.store.ProductTotals(ctx, b.No)
 	if err != nil {
 		return intakeTotals{}, err
 	}
-	for id, totals := range result.Products {
-		c.Products[productKey(id)] = intakeOf(totals).terms()
+	var sum, other issuance.Totals
+	for _, id := range slices.Sorted(maps.Keys(products)) {
+		totals := products[id]
+		sum.Merge(totals)
+		if len(c.Products) < reconcile.MaxProducts {
+			c.Products[productKey(id)] = intakeOf(&totals).terms()
+		} else {
+			other.Merge(totals)
+			c.Products[reconcile.Other] = intakeOf(&other).terms()
+		}
 	}
-	c.addBreaks(result.Breaks)
-	counts := intakeOf(&result.Totals)
+	sum.Rows = b.Rows
+	c.addBreaks(sum.Breaks())
+	counts := intakeOf(&sum)
 	c.Totals = counts.terms()
 	return counts, nil
 }
@@ -135,7 +146,7 @@ func (r *receipt) head(b *issuance.Batch, c *Control, counts intakeTotals) {
 	r.fact("received_at", stamp(b.ReceivedAt), "", "")
 	r.fact("sha256", b.SHA256, "", "of the order file as we read it")
 	if b.Control == nil {
-		r.fact("control_totals", totalsNone, "", "no control totals: no control file said how many rows to expect")
+		r.fact("control_totals", totalsNone, "", "no control totals: no valid control file says how many rows to expect")
 	} else {
 		r.fact("control_totals", totalsPresent, "", "")
 		r.fact("sequence", strconv.FormatInt(c.Sequence, 10), "", "")
@@ -164,16 +175,8 @@ func joinText(text, reason string) string {
 func (r *run) receiptRows(ctx context.Context, b *issuance.Batch, counts intakeTotals, out *receipt) error {
 	next, stop := iter.Pull2(r.store.RowErrors(ctx, b.No))
 	defer stop()
-	pending, err, more := next()
-	upTo := func(row int64, orderID string) (written int, _ error) {
-		for ; more && err == nil && pending.Ref.Row() <= row; pending, err, more = next() {
-			if err := out.rowError(orderID, &pending); err != nil {
-				return written, err
-			}
-			written++
-		}
-		return written, err
-	}
+	errs := cursor{next: next}
+	errs.advance()
 	if counts.accepted < counts.rows && b.State != issuance.BatchRefused {
 		for o, err := range r.store.OrdersOfBatch(ctx, b.No) {
 			if err != nil {
@@ -182,18 +185,47 @@ func (r *run) receiptRows(ctx context.Context, b *issuance.Batch, counts intakeT
 			if o.State != issuance.Rejected && o.State != issuance.Duplicate {
 				continue
 			}
-			if _, err := upTo(o.Ref.Row()-1, ""); err != nil {
-				return err
-			}
-			written, err := upTo(o.Ref.Row(), o.OrderID)
-			if err == nil && written == 0 {
-				err = out.rowError(o.OrderID, &issuance.RowError{Line: o.Line, Code: o.Code, Text: o.Reason})
-			}
-			if err != nil {
+			if err := r.notAccepted(&o, &errs, out); err != nil {
 				return err
 			}
 		}
 	}
-	_, err = upTo(issuance.MaxRows, "")
+	_, err := errs.writeUpTo(issuance.MaxRows, "", out)
 	return err
+}
+
+// notAccepted writes what is wrong with one row, its own code and reason when
+// nothing more is known.
+func (r *run) notAccepted(o *issuance.Order, errs *cursor, out *receipt) error {
+	if _, err := errs.writeUpTo(o.Ref.Row()-1, "", out); err != nil {
+		return err
+	}
+	written, err := errs.writeUpTo(o.Ref.Row(), o.OrderID, out)
+	if err == nil && written == 0 {
+		err = out.rowError(o.OrderID, &issuance.RowError{Line: o.Line, Code: o.Code, Text: o.Reason})
+	}
+	return err
+}
+
+// cursor stands on the next row error.
+type cursor struct {
+	next    func() (issuance.RowError, error, bool)
+	current issuance.RowError
+	err     error
+	more    bool
+}
+
+func (c *cursor) advance() { c.current, c.err, c.more = c.next() }
+
+// writeUpTo writes the errors of the rows not above the given one and returns
+// how many.
+func (c *cursor) writeUpTo(row int64, orderID string, out *receipt) (int, error) {
+	written := 0
+	for ; c.more && c.err == nil && c.current.Ref.Row() <= row; c.advance() {
+		if err := out.rowError(orderID, &c.current); err != nil {
+			return written, err
+		}
+		written++
+	}
+	return written, c.err
 }

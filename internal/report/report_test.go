@@ -85,7 +85,7 @@ func TestReceiptOfARefusedFileGoesToBothPlaces(t *testing.T) {
 		t.Errorf("summary %+v", got)
 	}
 	receipt := n.read("reports/cards-1.receipt.csv")
-	if receipt != n.read("quarantine/cards-1.receipt.csv") {
+	if receipt != n.read("quarantine/20260301T221503-000001_cards-1.receipt.csv") {
 		t.Error("the two receipts differ")
 	}
 	rows := parse(t, receipt)
@@ -96,12 +96,28 @@ func TestReceiptOfARefusedFileGoesToBothPlaces(t *testing.T) {
 		t.Errorf("row error: %v", last)
 	}
 	want := Totals{{Name: "accepted"}, {Name: "duplicate"}, {Name: "rejected", Count: 2}, {Name: "rows", Count: 2}}
-	c := n.control("quarantine/cards-1.receipt.csv")
+	c := n.control("quarantine/20260301T221503-000001_cards-1.receipt.csv")
 	if diff := cmp.Diff(want, c.Totals); diff != "" || c.NextExpectedSequence != 1 {
 		t.Errorf("totals (-want +got):\n%s next expected %d, want 1", diff, c.NextExpectedSequence)
 	}
 	if got := n.run(receiptKind); got.Files() != 0 {
 		t.Errorf("the second run wrote %d files", got.Files())
+	}
+}
+
+func TestQuarantineReceiptWaitsForTheFile(t *testing.T) {
+	n := newNight(t)
+	no := n.take("cards-1.csv", issuance.BatchRefused, issuance.Why{Code: issuance.Truncated})
+	archived := n.store.batches[no-1].Archived
+	n.store.batches[no-1].Archived = ""
+	for _, want := range []int{1, 0} {
+		if got := n.run(receiptKind).Receipts; got != want {
+			t.Errorf("before it is archived: %d receipts, want %d", got, want)
+		}
+	}
+	n.store.batches[no-1].Archived = archived
+	if got := n.run(receiptKind).Receipts; got != 1 || len(n.files("quarantine")) != 2 {
+		t.Errorf("archived: %d receipts, quarantine %v", got, n.files("quarantine"))
 	}
 }
 
@@ -142,7 +158,7 @@ func TestSameFileNameAgainTakesTheNextName(t *testing.T) {
 	if c := n.control("reports/cards-1.receipt.r2.csv"); c.Verdict != "refused" || c.Revision != 2 {
 		t.Errorf("second receipt: %+v", c)
 	}
-	if got := n.files("quarantine"); len(got) != 2 || got[0] != "cards-1.receipt.csv" {
+	if got := n.files("quarantine"); len(got) != 2 || got[0] != "20260301T221503-000002_cards-1.receipt.csv" {
 		t.Errorf("quarantine: %v", got)
 	}
 }
@@ -182,7 +198,11 @@ func TestEditionsOfAReconciliation(t *testing.T) {
 	n.pass(19 * time.Hour)
 	step("the last edition is 20 hours old", 1)
 	n.pass(24 * time.Hour)
+	n.store.addEvent(issuance.Event{Batch: no + 1, Kind: issuance.KindBatch}) // of another batch
 	step("old, but nothing new", 0)
+	if last := n.store.deliveries[1].UpToEvent; last != int64(len(n.store.events)) {
+		t.Errorf("the second edition covers %d events of %d: the next run reads them again", last, len(n.store.events))
+	}
 	n.hear(no, 2, issuance.CardShipped, issuance.Shipment{})
 	n.pass(time.Minute)
 	n.decide(no, issuance.BatchClosed)
@@ -335,6 +355,23 @@ func TestOneDeadDestinationDoesNotStopTheOthers(t *testing.T) {
 	dead.fault = func(string) error { return nil }
 	if got := n.run(receiptKind); got.Receipts != 2 || got.Pending != 0 {
 		t.Errorf("once it is back: %+v", got)
+	}
+}
+
+func TestAnotherRunPlansAtTheSameTime(t *testing.T) {
+	n := newNight(t)
+	n.take("cards-1.csv", issuance.BatchAccepted, issuance.Why{})
+	other := n.stage()
+	n.store.fault = func(op string) error {
+		if op == "Deliveries" { // this run has read the ledger, and now the other one plans
+			n.store.fault = func(string) error { return nil }
+			_, err := other.RunOnce(t.Context(), Options{Kinds: []string{receiptKind}})
+			return err
+		}
+		return nil
+	}
+	if got := n.run(receiptKind); len(n.store.deliveries) != 1 || len(n.files("reports")) != 2 {
+		t.Errorf("summary %+v, deliveries %+v, files %v", got, n.store.deliveries, n.files("reports"))
 	}
 }
 

@@ -36,6 +36,12 @@ func (s *Stage) RunOnce(ctx context.Context, opts Options) (Summary, error) {
 	if err := r.opts.check(s.cfg.Now()); err != nil {
 		return Summary{}, err
 	}
+	if r.opts.wants(issuance.DeliverReconciliation) {
+		// Who settled a batch, and when, must not decide what the morning's files show.
+		if _, _, err := s.store.AdvanceBatches(ctx); err != nil {
+			return r.summary, fmt.Errorf("report: %w", err)
+		}
+	}
 	if err := r.loadBatches(ctx); err != nil {
 		return r.summary, err
 	}
@@ -68,18 +74,18 @@ func (r *run) loadBatches(ctx context.Context) error {
 	return nil
 }
 
-// batch returns a batch, also one that arrived after the run began.
+// batch returns a batch as it was at the beginning of the run, or is when it
+// arrived later.
 func (r *run) batch(ctx context.Context, no issuance.BatchNo) (*issuance.Batch, error) {
 	if b := r.byNo[no]; b != nil {
 		return b, nil
 	}
-	if err := r.loadBatches(ctx); err != nil {
+	b, err := r.store.BatchByNo(ctx, no)
+	if err != nil {
 		return nil, err
 	}
-	if b := r.byNo[no]; b != nil {
-		return b, nil
-	}
-	return nil, fmt.Errorf("batch %d: %w", no, issuance.ErrNotFound)
+	r.byNo[no] = &b
+	return &b, nil
 }
 
 func (s *Stage) source(name string) *Source {

@@ -383,7 +383,7 @@ func (s *Store) Observe(ctx context.Context, source string, seen []issuance.Obse
 // or decide, and closes the settled ones that have none left to hear of. It
 // looks at open batches only, and at each by index.
 func (s *Store) AdvanceBatches(ctx context.Context) (settled, closed int, err error) {
-	due, err := list(s.reader(ctx), scanInt, `SELECT no FROM batch b WHERE `+canSettle+` UNION ALL SELECT no FROM batch b WHERE `+canClose)
+	due, err := list(s.reader(ctx), scanInt, sqlAdvance)
 	if err != nil || len(due) == 0 {
 		return 0, 0, wrap("advance batches", err)
 	}
@@ -415,10 +415,12 @@ func (s *Store) AdvanceBatches(ctx context.Context) (settled, closed int, err er
 // only where a query repeats their condition word for word.
 const (
 	openBatch = `b.state IN ('loading', 'accepted', 'held', 'settled') AND `
-	openOrder = `o.state IN ('held', 'ready', 'submitting', 'unknown') AND `
+	openOrder = `(o.state = 'ready' OR o.state = 'submitting' OR o.state = 'unknown' OR o.state = 'held') AND `
 
 	canSettle = openBatch + `b.state = 'accepted' AND NOT EXISTS (SELECT 1 FROM orders o WHERE ` + openOrder + `o.batch_no = b.no)`
 	canClose  = openBatch + `b.state = 'settled' AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.watched_at > 0 AND o.batch_no = b.no)`
+
+	sqlAdvance = `SELECT no FROM batch b WHERE ` + canSettle + ` UNION ALL SELECT no FROM batch b WHERE ` + canClose
 )
 
 // Batches returns the batches that match a filter.

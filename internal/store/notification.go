@@ -22,12 +22,9 @@ func (s *Store) ApplyNotification(ctx context.Context, n issuance.Notification) 
 	var a issuance.Applied
 	err := s.write(ctx, "apply notification", func(t *tx) error {
 		a = issuance.Applied{}
-		id, err := t.keep(n)
-		if err != nil {
+		stored, err := t.keep(n)
+		if a.Repeated = !stored; err != nil || a.Repeated {
 			return err
-		}
-		if a.Repeated = id == 0; a.Repeated {
-			return nil
 		}
 		at := n.ReceivedAt
 		if at.IsZero() {
@@ -45,7 +42,7 @@ func (s *Store) ApplyNotification(ctx context.Context, n issuance.Notification) 
 			}
 			if !matched {
 				a.Unmatched++
-				if err := t.park(id, n.IssuerID, op); err != nil {
+				if err := t.park(n.Digest, n.IssuerID, op); err != nil {
 					return err
 				}
 				continue
@@ -58,18 +55,19 @@ func (s *Store) ApplyNotification(ctx context.Context, n issuance.Notification) 
 		if a.Unmatched+a.Other == 0 {
 			return nil
 		}
-		_, err = t.exec(`UPDATE notification SET unmatched = $1, other = $2 WHERE id = $3`, a.Unmatched, a.Other, id)
+		_, err = t.exec(`UPDATE notification SET unmatched = $1, other = $2 WHERE issuer_id = $3 AND digest = $4`,
+			a.Unmatched, a.Other, n.IssuerID, n.Digest)
 		return err
 	})
 	return a, err
 }
 
-// keep stores the body and returns its key, 0 when it is stored already.
-func (t *tx) keep(n issuance.Notification) (id int64, err error) {
-	_, err = one(t, []any{&id}, `INSERT INTO notification (issuer_id, digest, body, received_at, operations) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (issuer_id, digest) DO NOTHING RETURNING id`,
+// keep stores the body, unless it is stored already.
+func (t *tx) keep(n issuance.Notification) (stored bool, err error) {
+	count, err := t.exec(`INSERT INTO notification (issuer_id, digest, body, received_at, operations) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (issuer_id, digest) DO NOTHING`,
 		n.IssuerID, n.Digest, nonNil(n.Body), micros(n.ReceivedAt), len(n.Operations))
-	return id, err
+	return count == 1, err
 }
 
 // nonNil keeps an empty body from being stored as no body.
@@ -91,7 +89,10 @@ func (t *tx) hear(issuerID string, op issuance.Operation, why issuance.Why) (mat
 }
 
 func (t *tx) hearOrder(r *record, op issuance.Operation, why issuance.Why) (changed bool, err error) {
-	was, watched := r.State, r.watchedAt
+	watched := r.watchedAt
+	if r.State != issuance.Submitted {
+		return true, t.hearFirst(r, op, why)
+	}
 	events, err := r.Hear(op, why)
 	if err != nil {
 		return false, err
@@ -99,17 +100,32 @@ func (t *tx) hearOrder(r *record, op issuance.Operation, why issuance.Why) (chan
 	if err := t.changed(r, events...); err != nil {
 		return false, err
 	}
-	if was != issuance.Submitted {
-		r.NextAttemptAt, r.Asks = fromMicros(0), 0
-		if err := t.saveState(r); err != nil {
-			return false, err
-		}
-		if err := t.reopen(r, why); err != nil {
-			return false, err
-		}
-		watched = r.watchedAt
-	}
 	return len(events) > 0, t.saveProduction(r, watched)
+}
+
+// hearFirst applies news of an order that was not known to be at D1.
+func (t *tx) hearFirst(r *record, op issuance.Operation, why issuance.Why) error {
+	whole, _, err := t.load(r.Ref)
+	if err != nil {
+		return err
+	}
+	whole.batchState = r.batchState
+	r = &whole
+	events, err := r.Hear(op, why)
+	if err != nil {
+		return err
+	}
+	if err := t.changed(r, events...); err != nil {
+		return err
+	}
+	r.NextAttemptAt, r.Asks = fromMicros(0), 0
+	if err := t.saveState(r); err != nil {
+		return err
+	}
+	if err := t.reopen(r, why); err != nil {
+		return err
+	}
+	return t.saveProduction(r, r.watchedAt)
 }
 
 // reopen opens the batch of an order again that turned out to be at D1 after
@@ -126,12 +142,23 @@ func (t *tx) reopen(r *record, why issuance.Why) error {
 	return t.changeBatch(&f, issuance.BatchAccepted, why)
 }
 
-const matchColumns = `SELECT ` + orderColumns + `, b.state FROM orders o JOIN batch b ON b.no = o.batch_no WHERE o.live = 1 AND b.state <> 'loading' AND `
+// matchColumns is what it takes to find an order and to apply news to one that
+// is submitted: every column read costs time, and most news is of that kind.
+const matchColumns = `SELECT o.ref, o.order_id, o.card_id, o.state, o.attempts, o.operation_id, o.status, o.failed, o.status_reason,
+	o.status_at, o.due_date, o.site, o.heard_at, o.shipment, o.shipment_at, o.watched_at, o.last_event, b.state
+	FROM orders o JOIN batch b ON b.no = o.batch_no WHERE o.live = 1 AND b.state <> 'loading' AND `
 
 func scanMatch(row scanner) (r record, err error) {
-	var state issuance.BatchState
-	r, err = scanOrderAnd(row, &state)
-	r.batchState = state
+	var statusAt, heard, shipmentAt int64
+	var shipment string
+	p := &r.Production
+	err = row.Scan(&r.Ref, &r.OrderID, &r.CardID, &r.State, &r.Attempts, &r.OperationID, &p.Status, &p.Failed, &p.Reason,
+		&statusAt, &p.DueDate, &p.Site, &heard, &shipment, &shipmentAt, &r.watchedAt, &r.lastEvent, &r.batchState)
+	if err != nil {
+		return r, err
+	}
+	p.At, p.HeardAt, p.ShipmentAt = fromMicros(statusAt), fromMicros(heard), fromMicros(shipmentAt)
+	p.Shipment, err = decodeShipment(shipment)
 	return r, err
 }
 
@@ -174,13 +201,13 @@ func pick(ofCard []record, operationID string) (record, bool, error) {
 }
 
 // park keeps an operation that belongs to no order yet.
-func (t *tx) park(notification int64, issuerID string, op issuance.Operation) error {
+func (t *tx) park(digest []byte, issuerID string, op issuance.Operation) error {
 	text, err := json.Marshal(op)
 	if err != nil {
 		return fmt.Errorf("park operation: %w", err)
 	}
-	_, err = t.exec(`INSERT INTO parked_operation (notification_id, issuer_id, issuer_request_id, operation, parked_at) VALUES ($1, $2, $3, $4, $5)`,
-		notification, issuerID, op.IssuerRequestID, string(text), micros(t.now))
+	_, err = t.exec(`INSERT INTO parked_operation (digest, issuer_id, issuer_request_id, operation, parked_at) VALUES ($1, $2, $3, $4, $5)`,
+		digest, issuerID, op.IssuerRequestID, string(text), micros(t.now))
 	return err
 }
 

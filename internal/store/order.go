@@ -22,17 +22,15 @@ const orderColumns = `o.ref, o.line, o.issuer_id, o.order_id, o.card_id, o.consu
 	o.next_attempt_at, o.correlation_id, o.operation_id, o.submitted_at, o.status, o.failed, o.status_reason, o.status_at,
 	o.due_date, o.site, o.heard_at, o.shipment, o.shipment_at, o.session, o.watched_at, o.last_event`
 
-func scanOrder(row scanner) (record, error) { return scanOrderAnd(row) }
-
-func scanOrderAnd(row scanner, more ...any) (r record, err error) {
+func scanOrder(row scanner) (r record, err error) {
 	var next, submitted, statusAt, heard, shipmentAt int64
 	var shipment string
 	p := &r.Production
-	dest := []any{&r.Ref, &r.Line, &r.IssuerID, &r.OrderID, &r.CardID, &r.ConsumerID, &r.ProductID, &r.Issuance,
+	err = row.Scan(&r.Ref, &r.Line, &r.IssuerID, &r.OrderID, &r.CardID, &r.ConsumerID, &r.ProductID, &r.Issuance,
 		&r.Priority, &r.Urgency, &r.MaskedPAN, &r.PANFingerprint, &r.ContentMAC, &r.State, &r.Code, &r.Reason, &r.Attempts, &r.Asks,
 		&next, &r.CorrelationID, &r.OperationID, &submitted, &p.Status, &p.Failed, &p.Reason, &statusAt,
-		&p.DueDate, &p.Site, &heard, &shipment, &shipmentAt, &r.session, &r.watchedAt, &r.lastEvent}
-	if err := row.Scan(append(dest, more...)...); err != nil {
+		&p.DueDate, &p.Site, &heard, &shipment, &shipmentAt, &r.session, &r.watchedAt, &r.lastEvent)
+	if err != nil {
 		return record{}, err
 	}
 	r.NextAttemptAt, r.SubmittedAt = fromMicros(next), fromMicros(submitted)

@@ -29,8 +29,8 @@ func writerDSN(path string) string {
 	return dsn(path,
 		"busy_timeout(15000)", // another process may write; first, so that the next ones wait
 		"journal_mode(WAL)",
-		"synchronous(FULL)", // a commit survives loss of power
-		"foreign_keys(ON)",
+		"synchronous(FULL)",        // a commit survives loss of power
+		"recursive_triggers(ON)",   // else a REPLACE goes past the trigger that keeps history
 		"temp_store(MEMORY)",       // savepoints keep old pages in memory
 		"cache_size(-49152)",       // KiB
 		"wal_autocheckpoint(8000)", // pages: a page changed often is written back once
@@ -108,3 +108,27 @@ func isUnique(err error) bool {
 }
 
 func begin(ctx context.Context, c *statements) error { return c.run(ctx, "BEGIN IMMEDIATE") }
+
+// Statements over many orders at once take their keys as one JSON array: a
+// statement costs this driver more than the row it changes.
+const (
+	// sqlAppendAll writes one event for each key, at the head of its chain.
+	sqlAppendAll = `INSERT INTO event (id, prev, ref, batch_no, kind, from_value, to_value, at, stage, session, operator, code, reason, attempt)
+		SELECT $2 + j.key, o.last_event, o.ref, o.batch_no, 'state', $3, $4, $5, $6, $7, '', '', '', o.attempts + $8
+		FROM json_each($1) j JOIN orders o ON o.ref = j.value`
+
+	sqlClaim = `UPDATE orders SET state = 'submitting', code = '', reason = '', attempts = attempts + 1, next_attempt_at = 0, asks = 0,
+		correlation_id = $2 || ($3 + j.key), session = $4, last_event = $5 + j.key
+		FROM json_each($1) j WHERE orders.ref = j.value`
+
+	// sqlCurrent finds those of [ref, attempt] that the session is submitting.
+	sqlCurrent = `SELECT o.ref FROM json_each($1) j JOIN orders o ON o.ref = j.value ->> 0
+		WHERE o.state = 'submitting' AND o.session = $2 AND o.attempts = j.value ->> 1`
+
+	// sqlSubmitted takes [ref, operation id].
+	sqlSubmitted = `UPDATE orders SET state = 'submitted', code = '', reason = '', session = '', operation_id = j.value ->> 1,
+		submitted_at = $2, watched_at = $2, last_event = $3 + j.key
+		FROM json_each($1) j WHERE orders.ref = j.value ->> 0`
+
+	sqlErasePayloads = `DELETE FROM payload WHERE ref IN (SELECT value FROM json_each($1))`
+)

@@ -1,11 +1,203 @@
 package store_test
 
 import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"cardbatch/internal/issuance"
+	"cardbatch/internal/store"
 	"cardbatch/internal/store/storetest"
 )
 
+// killedAt tells a child process of the tests which database to die on.
+const killedAt = "CARDBATCH_TEST_KILLED_AT"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(killedAt); path != "" {
+		claimAndWait(path)
+	}
+	os.Exit(m.Run())
+}
+
 func TestSQLite(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) storetest.Database { return storetest.SQLite(t) })
+}
+
+func TestSchema(t *testing.T) {
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "x.db")
+	open := func(want error) {
+		t.Helper()
+		s, err := store.Open(ctx, store.Config{Path: path})
+		if !errors.Is(err, want) {
+			t.Errorf("open: %v, want %v", err, want)
+		}
+		if err == nil {
+			s.Close()
+		}
+	}
+	migrate := func(want error) int {
+		t.Helper()
+		n, err := store.Migrate(ctx, store.Config{Path: path})
+		if !errors.Is(err, want) {
+			t.Errorf("migrate: %v, want %v", err, want)
+		}
+		return n
+	}
+	open(store.ErrSchema)
+	if _, err := os.Stat(path); err == nil {
+		t.Error("opening created the database")
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open(store.ErrSchema)
+	if n := migrate(nil); n == 0 {
+		t.Error("nothing to migrate in an empty database")
+	}
+	open(nil)
+	if n := migrate(nil); n != 0 {
+		t.Errorf("migrated %d steps twice", n)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("INSERT INTO schema_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	open(store.ErrSchema)
+	migrate(store.ErrSchema)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the database's mode is %v, %v", info.Mode(), err)
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	file := storetest.SQLite(t)
+	w := file.Open(t, nil)
+	r, err := store.Open(t.Context(), store.Config{Path: string(file), ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := r.StartSession(t.Context(), "x"); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("a read-only store writes: %v", err)
+	}
+	b := claimFile(t, w)
+	if got, err := r.Batch(t.Context(), b.ID); err != nil || got.No != b.No {
+		t.Errorf("reads %v, %v", got, err)
+	}
+}
+
+func claimFile(t *testing.T, s *store.Store) issuance.Batch {
+	t.Helper()
+	b, err := s.ClaimFile(t.Context(), issuance.Batch{Source: "src", IssuerID: "bank", FileName: "f.csv", TakenName: "f.csv.taken"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func newOrder(no issuance.BatchNo, row int64, id string) issuance.NewOrder {
+	return issuance.NewOrder{Payload: []byte("sealed"), Order: issuance.Order{Ref: issuance.NewRef(no, row), Line: row + 1, IssuerID: "bank",
+		OrderID: id, CardID: "card-" + id, State: issuance.Ready, ContentMAC: []byte(id)}}
+}
+
+// An error may end up in a log, and what is stored must not.
+func TestErrorsHoldNoValues(t *testing.T) {
+	s := storetest.New(t)
+	b := claimFile(t, s)
+	o := newOrder(b.No, 1, "secret-order-id")
+	if err := s.AddOrders(t.Context(), b.No, []issuance.NewOrder{o}); err != nil {
+		t.Fatal(err)
+	}
+	o.OrderID = "other-secret-id"
+	err := s.AddOrders(t.Context(), b.No, []issuance.NewOrder{o})
+	if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "sealed") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestKilled kills a process between its claim and its outcome.
+func TestKilled(t *testing.T) {
+	file := storetest.SQLite(t)
+	s := file.Open(t, nil)
+	if _, err := s.StartSession(t.Context(), "survivor"); err != nil {
+		t.Fatal(err)
+	}
+	b := claimFile(t, s)
+	if err := s.AddOrders(t.Context(), b.No, []issuance.NewOrder{newOrder(b.No, 1, "a"), newOrder(b.No, 2, "b")}); err != nil {
+		t.Fatal(err)
+	}
+	b.Rows = 2
+	if err := s.DecideBatch(t.Context(), b, issuance.BatchAccepted, issuance.Why{}); err != nil {
+		t.Fatal(err)
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0])
+	child.Env = append(os.Environ(), killedAt+"="+string(file))
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || line != "claimed 1\n" {
+		t.Fatalf("the child says %q, %v", line, err)
+	}
+	recovered := func() int {
+		n, err := s.RecoverSessions(t.Context(), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := recovered(); n != 0 {
+		t.Errorf("%d orders were taken from a living process", n)
+	}
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	child.Wait() //nolint:errcheck // it was killed
+	if n := recovered(); n != 1 {
+		t.Errorf("%d orders of the dead process became unknown, want 1", n)
+	}
+	if err := s.Balance(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if left, err := filepath.Glob(string(file) + ".sessions/*"); err != nil || len(left) != 1 {
+		t.Errorf("lock files left: %v, %v", left, err)
+	}
+}
+
+// claimAndWait is the child: it claims one order and waits to be killed.
+func claimAndWait(path string) {
+	fail := func(err error) {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	ctx := context.Background()
+	s, err := store.Open(ctx, store.Config{Path: path})
+	fail(err)
+	session, err := s.StartSession(ctx, "victim")
+	fail(err)
+	claims, err := s.ClaimReady(ctx, "bank", session, 1)
+	fail(err)
+	fmt.Println("claimed", len(claims))
+	select {}
 }

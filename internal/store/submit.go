@@ -43,38 +43,28 @@ func (s *Store) ClaimReady(ctx context.Context, issuerID, session string, max in
 }
 
 func (t *tx) claim(claims []issuance.Claim, no int64, u issuance.Urgency, max int, prefix string, why issuance.Why) ([]issuance.Claim, error) {
-	type due struct {
-		issuance.Claim
-		lastEvent int64
-	}
-	ready, err := list(t, func(row scanner) (d due, err error) {
-		err = row.Scan(&d.Ref, &d.OrderID, &d.CardID, &d.Attempt, &d.lastEvent, &d.Payload)
-		return d, err
-	}, `SELECT o.ref, o.order_id, o.card_id, o.attempts + 1, o.last_event, p.body FROM orders o LEFT JOIN payload p ON p.ref = o.ref
+	ready, err := list(t, func(row scanner) (c issuance.Claim, err error) {
+		err = row.Scan(&c.Ref, &c.OrderID, &c.CardID, &c.Attempt, &c.Payload)
+		return c, err
+	}, `SELECT o.ref, o.order_id, o.card_id, o.attempts + 1, p.body FROM orders o LEFT JOIN payload p ON p.ref = o.ref
 		WHERE `+openOrder+`o.batch_no = $1 AND o.state = 'ready' AND o.urgency = $2 AND o.next_attempt_at <= $3
 		ORDER BY o.next_attempt_at, o.ref LIMIT $4`, no, int64(u), micros(t.now), max)
+	if err != nil || len(ready) == 0 {
+		return claims, err
+	}
+	keys := make([]issuance.Ref, len(ready))
+	for i := range ready {
+		keys[i] = ready[i].Ref
+		ready[i].CorrelationID = prefix + strconv.Itoa(len(claims)+i)
+	}
+	change, err := t.changeAll(keys, issuance.Ready, issuance.Submitting, 1, why)
 	if err != nil {
 		return claims, err
 	}
-	for _, d := range ready {
-		d.CorrelationID = prefix + strconv.Itoa(len(claims))
-		o := issuance.Order{Ref: d.Ref, State: issuance.Ready}
-		why.Attempt = d.Attempt
-		e, err := o.Transition(issuance.Submitting, why)
-		if err != nil {
-			return claims, err
-		}
-		if err := t.append(&d.lastEvent, e); err != nil {
-			return claims, err
-		}
-		if _, err := t.exec(`UPDATE orders SET state = 'submitting', code = '', reason = '', attempts = $1, next_attempt_at = 0, asks = 0,
-			correlation_id = $2, session = $3, last_event = $4 WHERE ref = $5`,
-			d.Attempt, d.CorrelationID, why.Session, d.lastEvent, int64(d.Ref)); err != nil {
-			return claims, err
-		}
-		claims = append(claims, d.Claim)
+	if _, err = t.exec(sqlClaim, change.keys, prefix, len(claims), why.Session, change.firstEvent); err != nil {
+		return claims, err
 	}
-	return claims, nil
+	return append(claims, ready...), nil
 }
 
 // RecordOutcomes writes what came of claims. That D1 took an order is evidence
@@ -84,7 +74,11 @@ func (t *tx) claim(claims []issuance.Claim, no int64, u issuance.Urgency, max in
 // submitted already only its operation id is learnt.
 func (s *Store) RecordOutcomes(ctx context.Context, session string, outcomes []issuance.Outcome) error {
 	return s.write(ctx, "record outcomes", func(t *tx) error {
-		for _, out := range outcomes {
+		others, err := t.recordSubmitted(session, outcomes)
+		if err != nil {
+			return err
+		}
+		for _, out := range others {
 			r, found, err := t.load(out.Ref)
 			if err != nil {
 				return err

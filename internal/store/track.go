@@ -44,9 +44,7 @@ func (s *Store) dueUnknown(ctx context.Context, issuerID string, max int) ([]iss
 			if len(due) >= max {
 				return due, nil
 			}
-			found, err := list(s.reader(ctx), scanPlain, `SELECT `+orderColumns+` FROM orders o
-				WHERE `+openOrder+`o.batch_no = $1 AND o.state = 'unknown' AND o.urgency = $2 AND o.next_attempt_at <= $3
-				ORDER BY o.next_attempt_at, o.ref LIMIT $4`, no, int64(u), micros(s.now()), max-len(due))
+			found, err := list(s.reader(ctx), scanPlain, sqlUnknown, no, int64(u), micros(s.now()), max-len(due))
 			if err != nil {
 				return nil, err
 			}
@@ -57,8 +55,19 @@ func (s *Store) dueUnknown(ctx context.Context, issuerID string, max int) ([]iss
 }
 
 func openBatches(q querier, issuerID string) ([]int64, error) {
-	return list(q, scanInt, `SELECT b.no FROM batch b WHERE `+openBatch+`b.issuer_id = $1 ORDER BY b.no`, issuerID)
+	return list(q, scanInt, sqlOpenBatches, issuerID)
 }
+
+const (
+	sqlOpenBatches = `SELECT b.no FROM batch b WHERE ` + openBatch + `b.issuer_id = $1 ORDER BY b.no`
+
+	sqlUnknown = `SELECT ` + orderColumns + ` FROM orders o
+		WHERE ` + openOrder + `o.batch_no = $1 AND o.state = 'unknown' AND o.urgency = $2 AND o.next_attempt_at <= $3
+		ORDER BY o.next_attempt_at, o.ref LIMIT $4`
+
+	sqlWatched = `SELECT ` + orderColumns + ` FROM orders o
+		WHERE o.batch_no = $1 AND o.watched_at > 0 AND o.watched_at <= $2 ORDER BY o.watched_at, o.ref LIMIT $3`
+)
 
 func scanPlain(row scanner) (issuance.Order, error) {
 	r, err := scanOrder(row)
@@ -78,9 +87,7 @@ func (s *Store) dueSilent(ctx context.Context, issuerID string, silence time.Dur
 		if len(quiet) >= limit || len(heard) >= page {
 			break
 		}
-		waited, err := list(s.reader(ctx), scanOrder, `SELECT `+orderColumns+` FROM orders o
-			WHERE o.batch_no = $1 AND o.watched_at > 0 AND o.watched_at <= $2 ORDER BY o.watched_at, o.ref LIMIT $3`,
-			no, micros(before), page)
+		waited, err := list(s.reader(ctx), scanOrder, sqlWatched, no, micros(before), page)
 		if err != nil {
 			return nil, nil, err
 		}

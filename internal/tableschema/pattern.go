@@ -95,10 +95,8 @@ func runsOf(part *syntax.Regexp) ([]run, bool) {
 
 func newRun(ranges []rune, least, most int) run {
 	r := run{ranges: ranges, least: least, most: most}
-	for i := 0; i < len(ranges); i += 2 {
-		for c := ranges[i]; c <= ranges[i+1] && c < utf8.RuneSelf; c++ {
-			r.ascii[c] = true
-		}
+	for c := range rune(utf8.RuneSelf) {
+		r.ascii[c] = inRanges(ranges, c)
 	}
 	return r
 }
@@ -167,10 +165,17 @@ func (r *run) width(text string) int {
 		return 0
 	}
 	c, width := utf8.DecodeRuneInString(text)
-	for i := 0; i < len(r.ranges); i += 2 {
-		if r.ranges[i] <= c && c <= r.ranges[i+1] {
-			return width
+	if !inRanges(r.ranges, c) {
+		return 0
+	}
+	return width
+}
+
+func inRanges(ranges []rune, c rune) bool {
+	for i := 0; i+1 < len(ranges); i += 2 {
+		if ranges[i] <= c && c <= ranges[i+1] {
+			return true
 		}
 	}
-	return 0
+	return false
 }

@@ -78,17 +78,13 @@ func (c *check) expiry() {
 	if !c.usable("expiry", yymm) {
 		return
 	}
-	hint := ""
-	if c.plausibleMMYY(yymm) {
-		hint = hintMMYY
-	}
 	month, now := monthOf(yymm[:2], yymm[2:]), c.month()
 	switch {
 	case month < now:
-		c.fail("expiry", issuance.ExpiryImplausible, "is in the past; YYMM is agreed%s", hint)
+		c.fail("expiry", issuance.ExpiryImplausible, "is in the past; YYMM is agreed")
 	case c.beyondValidity(month):
-		c.fail("expiry", issuance.ExpiryImplausible, "is further ahead than the %d years of product %s; YYMM is agreed%s",
-			c.prod.ValidityYears, c.prod.ID, hint)
+		c.fail("expiry", issuance.ExpiryImplausible, "is further ahead than the %d years of product %s; YYMM is agreed",
+			c.prod.ValidityYears, c.prod.ID)
 	}
 }
 
@@ -103,7 +99,9 @@ func (c *check) beyondValidity(month int) bool {
 	return c.prod != nil && c.prod.ValidityYears > 0 && month > c.month()+12*c.prod.ValidityYears
 }
 
-// plausibleMMYY reports whether four digits would be a good expiry the wrong way round.
+// plausibleMMYY reports whether four digits would be a good expiry the wrong
+// way round. Years after 2012 are no months, so a good MMYY is never a good
+// YYMM and always among the malformed.
 func (c *check) plausibleMMYY(cell string) bool {
 	if len(cell) != 4 || strings.Trim(cell, "0123456789") != "" {
 		return false

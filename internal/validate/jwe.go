@@ -26,11 +26,11 @@ func checkJWE(compact string, kids []string) string {
 		return "the JWE header is not base64url"
 	}
 	var header struct {
-		Alg string          `json:"alg"`
-		Enc string          `json:"enc"`
-		Kid string          `json:"kid"`
-		Zip string          `json:"zip"`
-		EPK json.RawMessage `json:"epk"`
+		Alg string       `json:"alg"`
+		Enc string       `json:"enc"`
+		Kid string       `json:"kid"`
+		Zip string       `json:"zip"`
+		EPK ephemeralKey `json:"epk"`
 	}
 	if err := json.Unmarshal(b, &header); err != nil {
 		return "the JWE header is not JSON"
@@ -46,7 +46,7 @@ func checkJWE(compact string, kids []string) string {
 		return "the JWE header has no kid"
 	case len(kids) > 0 && !slices.Contains(kids, header.Kid):
 		return "the JWE is for a key (kid) that D1 does not have, as far as we know"
-	case !isP256(header.EPK):
+	case !header.EPK.isP256():
 		return "the JWE header has no epk of the curve P-256"
 	case parts[1] != "":
 		return "the JWE has an encrypted key, which ECDH-ES has not"
@@ -58,10 +58,15 @@ func checkJWE(compact string, kids []string) string {
 	return ""
 }
 
-// isP256 checks the shape of an ephemeral public key: coordinates of 32 bytes.
-func isP256(epk json.RawMessage) bool {
-	var key struct{ Kty, Crv, X, Y string }
+type ephemeralKey struct {
+	Kty string `json:"kty"`
+	Crv string `json:"crv"`
+	X   string `json:"x"`
+	Y   string `json:"y"`
+}
+
+// isP256 checks the shape of the key: coordinates of 32 bytes.
+func (k ephemeralKey) isP256() bool {
 	const coordinate = 43 // base64url characters of 32 bytes
-	return json.Unmarshal(epk, &key) == nil &&
-		key.Kty == "EC" && key.Crv == "P-256" && len(key.X) == coordinate && len(key.Y) == coordinate
+	return k.Kty == "EC" && k.Crv == "P-256" && len(k.X) == coordinate && len(k.Y) == coordinate
 }

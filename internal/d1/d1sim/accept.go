@@ -110,8 +110,12 @@ func (s *Simulator) decide(q *request, p *Production) (outcome, uint8) {
 }
 
 func (s *Simulator) newRecordLocked(q *request) record {
+	cardID := q.cardID
+	if !ident(48)(cardID) {
+		cardID = nil // an item of a batch that was refused for it
+	}
 	return record{
-		ids: string(q.requestID) + string(q.cardID), idLen: uint8(len(q.requestID)),
+		ids: string(q.requestID) + string(cardID), idLen: uint8(len(q.requestID)),
 		issuer: q.issuer.number, body: q.body, times: 1,
 	}
 }

@@ -172,12 +172,7 @@ func (s *Simulator) page(at int) (page []LedgerEntry, more bool) {
 }
 
 func (s *Simulator) adminSettings(w http.ResponseWriter) {
-	b, err := s.Settings().json()
-	if err != nil {
-		(&apiError{http.StatusInternalServerError, "", err.Error()}).write(w)
-		return
-	}
-	writeJSON(w, http.StatusOK, b)
+	writeJSON(w, http.StatusOK, s.Settings().json())
 }
 
 func (s *Simulator) adminPatch(w http.ResponseWriter, r *http.Request) {

@@ -46,7 +46,7 @@ func BenchmarkOrderHandler(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					id := strconv.FormatInt(n.Add(1), 10)
-					req := httptest.NewRequest("POST", orderPath("card-"+id), strings.NewReader(head+id+tail))
+					req := httptest.NewRequest(http.MethodPost, orderPath("card-"+id), strings.NewReader(head+id+tail))
 					req.Header.Set("Authorization", auth)
 					req.Header.Set("Content-Type", "application/json")
 					h.ServeHTTP(&discard{http.Header{}}, req)
@@ -79,7 +79,7 @@ func BenchmarkOrderOverNetwork(b *testing.B) {
 				b.RunParallel(func(pb *testing.PB) {
 					for pb.Next() {
 						id := strconv.FormatInt(n.Add(1), 10)
-						req, _ := http.NewRequestWithContext(context.Background(), "POST", r.url+orderPath("card-"+id),
+						req, _ := http.NewRequestWithContext(context.Background(), http.MethodPost, r.url+orderPath("card-"+id),
 							strings.NewReader(head+id+tail))
 						req.Header.Set("Authorization", auth)
 						req.Header.Set("Content-Type", "application/json")
@@ -89,7 +89,7 @@ func BenchmarkOrderOverNetwork(b *testing.B) {
 							return
 						}
 						_, _ = io.Copy(io.Discard, resp.Body)
-						resp.Body.Close()
+						_ = resp.Body.Close()
 					}
 				})
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "orders/s")
@@ -108,7 +108,7 @@ func BenchmarkMemory(b *testing.B) {
 	runtime.ReadMemStats(&before)
 	for i := range b.N {
 		id := strconv.Itoa(1_000_000_000 + i)
-		req := httptest.NewRequest("POST", orderPath("card-"+id), strings.NewReader(head+id+tail))
+		req := httptest.NewRequest(http.MethodPost, orderPath("card-"+id), strings.NewReader(head+id+tail))
 		req.Header.Set("Authorization", auth)
 		req.Header.Set("Content-Type", "application/json")
 		h.ServeHTTP(&discard{http.Header{}}, req)

@@ -98,16 +98,16 @@ type Issuer struct {
 
 // Product is what a card program allows. An empty list allows everything.
 type Product struct {
-	ID         string
-	BINs       []string // leading digits of the PAN
-	Priorities []string // services.priority
-	Deliveries []string // services.delivery
-	Carriers   []string // services.cardCarrier
-	Packagings []string // services.packaging
-	Inserts    []string // packagingConfig.inserts
-	Countries  []string // ISO 3166-1 alpha-2; others are blocked
-	Configs    []string // paymentApplication.config
-	Site       string   // details.productionSite; default Floor.Site
+	ID         string   `yaml:"id"`
+	BINs       []string `yaml:"bins"`       // leading digits of the PAN
+	Priorities []string `yaml:"priorities"` // services.priority
+	Deliveries []string `yaml:"deliveries"` // services.delivery
+	Carriers   []string `yaml:"carriers"`   // services.cardCarrier
+	Packagings []string `yaml:"packagings"` // services.packaging
+	Inserts    []string `yaml:"inserts"`    // packagingConfig.inserts
+	Countries  []string `yaml:"countries"`  // ISO 3166-1 alpha-2; others are blocked
+	Configs    []string `yaml:"configs"`    // paymentApplication.config
+	Site       string   `yaml:"site"`       // details.productionSite; default Floor.Site
 }
 
 // Notifications says where and how D1 notifies the issuer.
@@ -115,74 +115,74 @@ type Notifications struct {
 	// URL is the issuer's base URL; the path
 	// /notifications/d1/v2/issuers/{issuerId}/cards is appended. Empty: none
 	// are sent until Settings.NotificationURL is set.
-	URL string
+	URL string `yaml:"url"`
 	// BatchSize is the most operations in one request. Default 1, assumed.
-	BatchSize int
+	BatchSize int `yaml:"batch_size"`
 	// Workers is the number of requests in flight. Default 4, assumed.
-	Workers int
+	Workers int `yaml:"workers"`
 	// Timeout of one request. Default 10 s, assumed.
-	Timeout time.Duration
+	Timeout time.Duration `yaml:"timeout"`
 	// RetryPlan is how long to wait before each retry of a request that was
 	// answered 408, 429 or 5xx or not at all, in real time; after the last one
 	// D1 gives up. Default 30 s, 1, 2, 5, 15, 30 min, then hourly up to a day,
 	// assumed. An empty, non-nil plan means no retries.
-	RetryPlan []time.Duration
+	RetryPlan []time.Duration `yaml:"retry_plan"`
 	// IDPlace says where issuerRequestId stands: PlaceBoth (default), PlaceTop
 	// or PlaceDetails.
-	IDPlace string
+	IDPlace string `yaml:"id_place"`
 	// FixedEndTime keeps endTime at the first CARD_SHIPPED. Default: it is the
 	// time of the newest shipment data.
-	FixedEndTime bool
+	FixedEndTime bool `yaml:"fixed_end_time"`
 	// TLS is used towards the issuer: its CA, D1's client certificate.
-	TLS *tls.Config
+	TLS *tls.Config `yaml:"-"`
 	// OAuth, when TokenURL is set, fetches a token from the issuer first.
-	OAuth OAuth
+	OAuth OAuth `yaml:"oauth"`
 }
 
 // OAuth is a client-credentials grant at the issuer.
 type OAuth struct {
-	TokenURL     string
-	ClientID     string
-	ClientSecret string
-	Scope        string
+	TokenURL     string `yaml:"token_url"`
+	ClientID     string `yaml:"client_id"`
+	ClientSecret string `yaml:"-"`
+	Scope        string `yaml:"scope"`
 }
 
 // Floor describes the personalization center, all of it configured per
 // customer in reality.
 type Floor struct {
 	// TimeZone of the center. Default UTC.
-	TimeZone *time.Location
+	TimeZone *time.Location `yaml:"-"`
 	// CutOff is the local time of day after which a request counts as the next
 	// calendar day's. Default 17 h.
-	CutOff time.Duration
+	CutOff time.Duration `yaml:"cut_off"`
 	// Pickup is the local time of day the carrier comes. Default 17 h.
-	Pickup time.Duration
+	Pickup time.Duration `yaml:"pickup"`
 	// Holidays are the center's days off besides Saturday and Sunday (2006-01-02).
-	Holidays []string
+	Holidays []string `yaml:"holidays"`
 	// SLAs are tried in turn; the first that fits decides. Default: URGENT 4
 	// hours when received before 12:00 local, RENEWAL D+10, everything else D+1.
-	SLAs []SLA
+	SLAs []SLA `yaml:"slas"`
 	// Site is details.productionSite. Default CENTER-1.
-	Site string
+	Site string `yaml:"site"`
 	// Carriers maps services.delivery to a carrier code. Default: usps-imb to
 	// usps-iv-api, laposte-cip to la-poste-colissimo, anything else to dhl.
-	Carriers map[string]string
+	Carriers map[string]string `yaml:"carriers"`
 	// DueDateLayout formats details.dueDate. Default 2006-01-02, assumed.
-	DueDateLayout string
+	DueDateLayout string `yaml:"due_date_layout"`
 	// Epoch is the Shopfloor's time at the start. Default: now.
-	Epoch time.Time
+	Epoch time.Time `yaml:"epoch"`
 	// ShipUndelivered also gives NO_SHIPMENT cards a CARD_SHIPPED. Default:
 	// they end, for ever, with CARD_PROD_DONE.
-	ShipUndelivered bool
+	ShipUndelivered bool `yaml:"ship_undelivered"`
 }
 
 // SLA is one rule for the time production may take.
 type SLA struct {
-	Issuance string        // empty: any
-	Priority string        // empty: any
-	Days     int           // working days after the request date
-	Hours    int           // instead of Days: hours after the request
-	Before   time.Duration // Hours holds only when received before this local time of day
+	Issuance string        `yaml:"issuance"` // empty: any
+	Priority string        `yaml:"priority"` // empty: any
+	Days     int           `yaml:"days"`     // working days after the request date
+	Hours    int           `yaml:"hours"`    // instead of Days: hours after the request
+	Before   time.Duration `yaml:"before"`   // Hours holds only when received before this local time of day
 }
 
 var (

@@ -52,7 +52,7 @@ type bucket struct {
 }
 
 // take returns false when the limit is reached.
-func (b *bucket) take(l RateLimit, now time.Time, n int) bool {
+func (b *bucket) take(l RateLimit, now time.Time) bool {
 	if l.PerSecond == 0 {
 		return true
 	}
@@ -65,12 +65,12 @@ func (b *bucket) take(l RateLimit, now time.Time, n int) bool {
 	if b.last.IsZero() {
 		b.tokens = burst
 	} else {
-		b.tokens = min(burst, b.tokens+l.PerSecond*now.Sub(b.last).Seconds())
+		b.tokens = min(burst, b.tokens+l.PerSecond*max(0, now.Sub(b.last).Seconds()))
 	}
 	b.last = now
-	if b.tokens < float64(n) {
+	if b.tokens < 1 {
 		return false
 	}
-	b.tokens -= float64(n)
+	b.tokens--
 	return true
 }

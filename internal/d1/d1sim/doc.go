@@ -11,11 +11,15 @@
 //
 // # What it answers
 //
-//	POST /authz/v1/oauth2/token                                                  JWT bearer grant (ES256) -> access token
-//	POST /banking/v1/issuers/{issuerId}/physicalCards/{cardId}/operations:production   order -> 202 {"operationId"}
-//	GET  /banking/v1/issuers/{issuerId}/physicalCards/{cardId}/productionStatus        every operation of the card
+//	POST /authz/v1/oauth2/token        JWT bearer grant (ES256) -> access token
+//	and under /banking/v1/issuers/{issuerId}
+//	POST /physicalCards/{cardId}/operations:production   order -> 202 {"operationId"}
+//	GET  /physicalCards/{cardId}/productionStatus        every operation of the card
+//	POST /physicalCards/operations:production            batch order {"cards":[1..1000]}
 //
-// The last two also under the other spelling (physicalcards, productionstatus).
+// The two with a card also in the other spelling Thales uses (physicalcards,
+// productionstatus). Path and answer of the batch order are assumed: see
+// Config.BatchPath and Settings.BatchAnswer.
 //
 // An order is judged in this order, and the first finding is the answer:
 //

@@ -66,7 +66,7 @@ func TestSlowAnswer(t *testing.T) {
 	r := newRig(t, func(c *d1sim.Config) { c.Settings.Faults.Slow = 1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "POST", r.url+orderPath("card-1"), strings.NewReader(r.body("ord-1")))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+orderPath("card-1"), strings.NewReader(r.body("ord-1")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestSlowAnswer(t *testing.T) {
 	go func() {
 		resp, err := r.http.Do(req)
 		if err == nil {
-			resp.Body.Close()
+			_ = resp.Body.Close()
 		}
 		done <- err
 	}()

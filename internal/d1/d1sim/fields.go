@@ -63,8 +63,9 @@ func (d *document) checkValue(at int, r *rule) *fieldError {
 			return e == nil
 		})
 		return e
+	default:
+		return nil
 	}
-	return nil
 }
 
 func (d *document) checkString(at int, r *rule) *fieldError {

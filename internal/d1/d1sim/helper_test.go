@@ -44,11 +44,11 @@ func product() d1sim.Product {
 }
 
 // newRig starts a simulator; change may alter its configuration first.
-func newRig(t testing.TB, change func(*d1sim.Config)) *rig {
-	t.Helper()
+func newRig(tb testing.TB, change func(*d1sim.Config)) *rig {
+	tb.Helper()
 	keys, err := simkeys.New(issuerID)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c := d1sim.Config{Issuers: []d1sim.Issuer{keys.Issuer(product())}, Seed: 7}
 	c.Settings.Day = 20 * time.Millisecond
@@ -58,12 +58,12 @@ func newRig(t testing.TB, change func(*d1sim.Config)) *rig {
 	}
 	sim, err := d1sim.New(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	srv := httptest.NewServer(sim.Handler())
 	sim.Start(context.Background())
-	r := &rig{t: t, sim: sim, keys: keys, url: srv.URL, http: &http.Client{Transport: &http.Transport{}}}
-	t.Cleanup(func() {
+	r := &rig{t: tb, sim: sim, keys: keys, url: srv.URL, http: &http.Client{Transport: &http.Transport{}}}
+	tb.Cleanup(func() {
 		r.http.CloseIdleConnections()
 		srv.Close()
 		sim.Close()
@@ -101,7 +101,7 @@ func (r *rig) do(method, path, body string, header ...string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
 	return answer{resp.StatusCode, resp.Header, string(b)}, err
 }
@@ -227,10 +227,11 @@ type backend struct {
 	paths   []string
 }
 
-func newBackend(t testing.TB, answers ...int) *backend {
+func newBackend(tb testing.TB, answers ...int) *backend {
+	tb.Helper()
 	b := &backend{answers: answers}
 	b.Server = httptest.NewServer(b)
-	t.Cleanup(b.Close)
+	tb.Cleanup(b.Close)
 	return b
 }
 

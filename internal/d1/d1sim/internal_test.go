@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
@@ -22,14 +23,10 @@ func (d *document) rebuild(i int) any {
 		return out
 	case kindObject:
 		out := map[string]any{}
-		for k := i + 1; k < int(n.next); k = int(d.nodes[k].next) {
-			key := d.src[d.nodes[k].key:d.nodes[k].keyTo]
-			name := string(key)
-			if d.nodes[k].keyEscaped {
-				name = unescape(key)
-			}
+		d.members(i, func(name string, _ int) bool {
 			out[name] = d.rebuild(d.member(i, name))
-		}
+			return true
+		})
 		return out
 	}
 	var v any
@@ -181,7 +178,7 @@ func TestBucketNeverGivesMore(t *testing.T) {
 		var taken []time.Time
 		for range 200 {
 			now = now.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "ms")) * time.Millisecond)
-			if b.take(l, now, 1) {
+			if b.take(l, now) {
 				taken = append(taken, now)
 			}
 		}
@@ -223,4 +220,26 @@ func TestConfigIsChecked(t *testing.T) {
 	if _, err := New(Config{Issuers: []Issuer{{ID: "short"}}}); err == nil {
 		t.Error("short issuer id: accepted")
 	}
+}
+
+func TestSettingsReadAsTheyAreWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		share := rapid.Float64Range(0, 0.25)
+		s := Settings{
+			Day:        time.Duration(rapid.Int64Range(1, 1<<50).Draw(t, "day")),
+			Duplicates: rapid.SampledFrom([]string{"replay", "reject", "blind"}).Draw(t, "mode"),
+			RateLimit:  RateLimit{PerSecond: rapid.Float64Range(0, 1e6).Draw(t, "rate"), Burst: rapid.IntRange(0, 99).Draw(t, "burst")},
+			StatusLag:  time.Duration(rapid.Int64Range(0, 1<<50).Draw(t, "lag")), SkipDecryption: rapid.Bool().Draw(t, "skip"),
+			Production: Production{Late: share.Draw(t, "late"), Outcomes: map[string]string{
+				rapid.String().Draw(t, "id"): "DATA_EXCEPTION"}},
+			Faults: Faults{Slow: share.Draw(t, "slow"), TokenDown: rapid.Bool().Draw(t, "down")},
+		}.withDefaults()
+		got, err := Settings{}.withDefaults().merge(s.json())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(s, got); diff != "" {
+			t.Fatal(diff)
+		}
+	})
 }

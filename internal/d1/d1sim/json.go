@@ -181,7 +181,9 @@ func (d *document) str() (start, end int, escaped, ok bool) {
 
 func hex4(b []byte) bool {
 	for _, c := range b {
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+		switch {
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'f', c >= 'A' && c <= 'F':
+		default:
 			return false
 		}
 	}
@@ -244,6 +246,23 @@ func (d *document) member(object int, name string) int {
 		}
 	}
 	return found
+}
+
+// members calls f with the name and index of every member until it returns false.
+func (d *document) members(object int, f func(name string, i int) bool) {
+	if object < 0 || d.nodes[object].kind != kindObject {
+		return
+	}
+	for i := object + 1; i < int(d.nodes[object].next); i = int(d.nodes[i].next) {
+		n := &d.nodes[i]
+		name := string(d.src[n.key:n.keyTo])
+		if n.keyEscaped {
+			name = unescape([]byte(name))
+		}
+		if !f(name, i) {
+			return
+		}
+	}
 }
 
 // at follows a path of names from an object; -1 when it ends early.

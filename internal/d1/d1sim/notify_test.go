@@ -220,7 +220,7 @@ func TestNotificationOAuth(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		fmt.Fprint(w, `{"access_token":"abc","token_type":"Bearer","expires_in":"900"}`)
+		_, _ = fmt.Fprint(w, `{"access_token":"abc","token_type":"Bearer","expires_in":"900"}`)
 	}))
 	defer tokens.Close()
 	b := newBackend(t, 401) // a token the issuer has forgotten

@@ -36,7 +36,7 @@ func (s *Simulator) appendOperation(b []byte, i uint32, k uint8) []byte {
 }
 
 func (s *Simulator) appendDetails(b []byte, i uint32, r *record, st step) []byte {
-	if reason := s.reason(i, r, st); reason != "" {
+	if reason := reason(r, st); reason != "" {
 		b = append(append(append(b, `,"reason":"`...), reason...), '"')
 	}
 	if st.status != cardRequested && st.status != dataExceptionStatus {
@@ -57,7 +57,7 @@ func (s *Simulator) appendDetails(b []byte, i uint32, r *record, st step) []byte
 }
 
 // reason explains an exception; the values are assumed.
-func (s *Simulator) reason(i uint32, r *record, st step) string {
+func reason(r *record, st step) string {
 	reasons := [...]string{"INVALID_ADDRESS", "UNKNOWN_CARD_DESIGN", "KEY_NOT_FOUND", "INVALID_EMV_DATA"}
 	switch st.status {
 	case dataExceptionStatus:

@@ -16,7 +16,7 @@ func (s *Simulator) serveOrder(w http.ResponseWriter, r *http.Request) {
 	if !s.delay(r, set.Latency) || s.faultBefore(w, set) {
 		return
 	}
-	is, e := s.admit(w, r, set, 1)
+	is, e := s.admit(w, r, set, false)
 	if e == nil && !ident(48)([]byte(r.PathValue("cardId"))) {
 		e = &apiError{http.StatusBadRequest, codeFormat, "cardId"}
 	}
@@ -43,7 +43,7 @@ func (s *Simulator) serveOrder(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit lets a request in: its token, its rate, its headers.
-func (s *Simulator) admit(w http.ResponseWriter, r *http.Request, set *Settings, n int) (*issuer, *apiError) {
+func (s *Simulator) admit(w http.ResponseWriter, r *http.Request, set *Settings, batch bool) (*issuer, *apiError) {
 	is, e := s.authorize(r)
 	if e != nil {
 		return nil, e
@@ -51,9 +51,13 @@ func (s *Simulator) admit(w http.ResponseWriter, r *http.Request, set *Settings,
 	if s.dice.hit(set.Faults.RevokeTokens) {
 		return nil, &apiError{http.StatusUnauthorized, codeUnauthorized, "Unauthorized"}
 	}
-	if !is.bucket.take(set.RateLimit, s.cfg.Now(), n) {
+	bucket, limit := &is.bucket, set.RateLimit
+	if batch {
+		bucket, limit = &is.batches, set.BatchRateLimit
+	}
+	if !bucket.take(limit, s.cfg.Now()) {
 		s.count(func(t *totals) { t.throttled++ })
-		seconds := max(1, int(set.RateLimit.RetryAfter.Seconds()))
+		seconds := max(1, int(limit.RetryAfter.Seconds()))
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		return nil, &apiError{http.StatusTooManyRequests, codeTooMany, "Too Many Requests"}
 	}
@@ -112,25 +116,24 @@ func (s *Simulator) order(is *issuer, set *Settings, cardID, body []byte) (strin
 	if err := d.parse(body); err != nil || d.nodes[0].kind != kindObject {
 		return "", s.refuse(&q, &apiError{status: http.StatusBadRequest})
 	}
-	return s.orderNode(&q, set, d, 0, s.rules)
+	if e := s.judge(&q, set, d, 0, s.rules); e != nil {
+		return "", s.refuse(&q, e)
+	}
+	return s.accept(&q, set)
 }
 
-// orderNode judges one order of a document.
-func (s *Simulator) orderNode(q *request, set *Settings, d *document, at int, rules []rule) (string, *apiError) {
+// judge looks at one order of a document and fills in what was understood.
+func (s *Simulator) judge(q *request, set *Settings, d *document, at int, rules []rule) *apiError {
 	if id := d.text(d.member(at, "issuerRequestId")); ident(64)(id) {
 		q.requestID = id
 	}
-	e := s.checkOrder(q, d, at, rules)
-	if e == nil {
-		e = s.checkCard(q, set, d.string(d.member(at, "encryptedData")))
+	if e := s.checkOrder(q, d, at, rules); e != nil {
+		return e
 	}
-	if e == nil {
-		e = s.checkProgram(q, d, at)
+	if e := s.checkCard(q, set, d.string(d.member(at, "encryptedData"))); e != nil {
+		return e
 	}
-	if e != nil {
-		return "", s.refuse(q, e)
-	}
-	return s.accept(q, set)
+	return s.checkProgram(q, d, at)
 }
 
 // checkOrder looks at what is written, field by field.

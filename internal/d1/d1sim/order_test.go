@@ -13,11 +13,11 @@ import (
 )
 
 // with returns the good body with one member set (or, with nil, removed).
-func with(t testing.TB, body, path string, value any) string {
-	t.Helper()
+func with(tb testing.TB, body, path string, value any) string {
+	tb.Helper()
 	var m map[string]any
 	if err := json.Unmarshal([]byte(body), &m); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	parts := strings.Split(path, ".")
 	at := m
@@ -36,7 +36,7 @@ func with(t testing.TB, body, path string, value any) string {
 	}
 	b, err := json.Marshal(m)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }

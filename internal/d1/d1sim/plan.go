@@ -86,6 +86,7 @@ func (r *record) step(k int) (step, bool) {
 		k, delay = k-1, day
 	case late:
 		delay = 2 * day
+	default:
 	}
 	return r.lastSteps(k, at(85)+delay, r.received+span+delay)
 }

@@ -2,11 +2,8 @@ package d1sim
 
 import (
 	"fmt"
-	"maps"
 	"net/url"
 	"time"
-
-	"github.com/goccy/go-yaml"
 )
 
 // Settings are what can be switched while the simulator runs, by
@@ -21,6 +18,10 @@ type Settings struct {
 	OneOpenOrderPerCard bool `yaml:"one_open_order_per_card"`
 	// RateLimit of each issuer's order requests.
 	RateLimit RateLimit `yaml:"rate_limit"`
+	// BatchRateLimit of each issuer's batch orders.
+	BatchRateLimit RateLimit `yaml:"batch_rate_limit"`
+	// BatchAnswer is BatchPerCard (default), BatchAll or BatchOff.
+	BatchAnswer string `yaml:"batch_answer"`
 	// Latency of every order and status request, evenly spread.
 	Latency Latency `yaml:"latency"`
 	// SkipDecryption takes encryptedData as given, for measurements.
@@ -100,6 +101,8 @@ func (s Settings) withDefaults() Settings {
 	def(&s.Day, time.Second)
 	def(&s.Duplicates, DuplicatesReplay)
 	def(&s.RateLimit.RetryAfter, time.Second)
+	def(&s.BatchRateLimit.RetryAfter, time.Second)
+	def(&s.BatchAnswer, BatchPerCard)
 	def(&s.Faults.ErrorStatus, 503)
 	def(&s.Faults.SlowFor, time.Minute)
 	def(&s.Production.ShipmentUpdates, 2)
@@ -115,24 +118,34 @@ func (s *Settings) validate() error {
 	default:
 		return fmt.Errorf("d1sim: unknown duplicate mode %q", s.Duplicates)
 	}
-	if s.Day <= 0 || s.RateLimit.PerSecond < 0 || s.RateLimit.Burst < 0 || s.Latency.Min < 0 ||
+	switch s.BatchAnswer {
+	case BatchPerCard, BatchAll, BatchOff:
+	default:
+		return fmt.Errorf("d1sim: unknown batch answer %q", s.BatchAnswer)
+	}
+	if s.Day <= 0 || s.RateLimit.PerSecond < 0 || s.RateLimit.Burst < 0 ||
+		s.BatchRateLimit.PerSecond < 0 || s.BatchRateLimit.Burst < 0 || s.Latency.Min < 0 ||
 		s.StatusLag < 0 || s.NotificationDelay < 0 || s.Faults.SlowFor < 0 {
 		return fmt.Errorf("d1sim: a duration or rate is negative")
 	}
 	if st := s.Faults.ErrorStatus; st < 400 || st > 599 {
 		return fmt.Errorf("d1sim: error status %d is not an error", st)
 	}
+	if u := s.NotificationURL; u != "" {
+		if p, err := url.Parse(u); err != nil || p.Host == "" || (p.Scheme != "http" && p.Scheme != "https") {
+			return fmt.Errorf("d1sim: notification URL %q is not an http(s) URL", u)
+		}
+	}
+	return s.validateProduction()
+}
+
+func (s *Settings) validateProduction() error {
 	if n := s.Production.ShipmentUpdates; n < -1 || n > 50 {
 		return fmt.Errorf("d1sim: %d shipment updates, want -1 to 50", n)
 	}
 	for id, o := range s.Production.Outcomes {
 		if _, ok := outcomeOf(o); !ok {
 			return fmt.Errorf("d1sim: unknown outcome %q of order %q", o, id)
-		}
-	}
-	if u := s.NotificationURL; u != "" {
-		if p, err := url.Parse(u); err != nil || p.Host == "" || (p.Scheme != "http" && p.Scheme != "https") {
-			return fmt.Errorf("d1sim: notification URL %q is not an http(s) URL", u)
 		}
 	}
 	return s.validateShares()
@@ -156,21 +169,7 @@ func (s *Settings) validateShares() error {
 	return nil
 }
 
-// merge lays a JSON or YAML document over the settings: what it does not name
-// stays. Unknown names are errors.
-func (s Settings) merge(doc []byte) (Settings, error) {
-	s.Production.Outcomes = maps.Clone(s.Production.Outcomes)
-	if err := yaml.UnmarshalWithOptions(doc, &s, yaml.Strict()); err != nil {
-		return s, fmt.Errorf("d1sim: read settings: %w", err)
-	}
-	return s.checked()
-}
-
 func (s Settings) checked() (Settings, error) {
 	s = s.withDefaults()
 	return s, s.validate()
-}
-
-func (s Settings) json() ([]byte, error) {
-	return yaml.MarshalWithOptions(s, yaml.JSON())
 }

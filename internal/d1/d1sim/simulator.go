@@ -52,6 +52,7 @@ type issuer struct {
 	number   uint16
 	products map[string]*Product
 	bucket   bucket
+	batches  bucket
 }
 
 // New builds a simulator. It answers requests at once; cards move and

@@ -149,7 +149,7 @@ type place struct{ line1, zip, city, country string }
 
 func places() []place {
 	return []place{
-		{"Rue de l'Exemple", "25000", "Besançon", "FR"},
+		{"Rue du Specimen", "25000", "Besançon", "FR"},
 		{"Boulevard du Test", "75099", "Paris", "FR"},
 		{"Musterstraße", "50999", "Köln", "DE"},
 		{"Prüfallee", "80999", "München", "DE"},
@@ -164,7 +164,7 @@ func (g *generator) row(n int64) *orderfile.Row {
 	bin := map[string]string{ProductVisa: "411111", ProductMastercard: "555555"}[product]
 	home := places()[g.rnd.IntN(len(places()))]
 	first := g.pick("Zofia", "Anselm", "Odile", "Bruno", "Wiktoria", "Lucien")
-	last := g.pick("Testowa", "Musterfrau", "Exemple", "Sampleton")
+	last := g.pick("Testowa", "Musterfrau", "Specimen", "Sampleton")
 	number := fmt.Sprintf("%06d", n)
 	row := &orderfile.Row{
 		OrderID: g.o.Prefix + "-" + number, CardID: "card-" + g.o.Prefix + "-" + number, ConsumerID: "c-" + g.o.Prefix + "-" + number,

@@ -51,7 +51,9 @@ CREATE TABLE orders (
 	live            INTEGER NOT NULL CHECK (live IN (0, 1)), -- owns its order_id; never changes
 	urgency         INTEGER NOT NULL,
 	state           TEXT    NOT NULL
-		CHECK (state IN ('rejected', 'duplicate', 'held', 'ready', 'submitting', 'submitted', 'refused', 'unknown', 'cancelled')),
+		-- Not IN: for more than two values that builds a table each time it is looked at.
+		CHECK (state = 'ready' OR state = 'submitting' OR state = 'submitted' OR state = 'unknown' OR state = 'refused'
+			OR state = 'held' OR state = 'rejected' OR state = 'duplicate' OR state = 'cancelled'),
 	attempts        INTEGER NOT NULL DEFAULT 0,
 	asks            INTEGER NOT NULL DEFAULT 0,
 	next_attempt_at BIGINT  NOT NULL DEFAULT 0,
@@ -91,7 +93,7 @@ CREATE UNIQUE INDEX orders_live ON orders (issuer_id, order_id) WHERE live = 1;
 CREATE INDEX orders_card ON orders (card_id) WHERE live = 1;
 -- What keeps a batch from settling, and first of all the queue of ready orders.
 CREATE INDEX orders_open ON orders (batch_no, state, urgency, next_attempt_at)
-	WHERE state IN ('held', 'ready', 'submitting', 'unknown');
+	WHERE state = 'ready' OR state = 'submitting' OR state = 'unknown' OR state = 'held';
 -- What keeps a batch from closing.
 CREATE INDEX orders_watched ON orders (batch_no, watched_at) WHERE watched_at > 0;
 
@@ -118,7 +120,7 @@ CREATE TABLE event (
 	prev       BIGINT  NOT NULL, -- the event before it of the same order or batch
 	ref        BIGINT  NOT NULL, -- 0 for an event of a batch
 	batch_no   BIGINT  NOT NULL,
-	kind       TEXT    NOT NULL CHECK (kind IN ('state', 'production', 'shipment', 'late', 'batch')),
+	kind       TEXT    NOT NULL CHECK (kind = 'state' OR kind = 'production' OR kind = 'shipment' OR kind = 'late' OR kind = 'batch'),
 	from_value TEXT    NOT NULL,
 	to_value   TEXT    NOT NULL,
 	at         BIGINT  NOT NULL,
@@ -152,7 +154,7 @@ CREATE UNIQUE INDEX notification_digest ON notification (issuer_id, digest);
 
 CREATE TABLE parked_operation (
 	id                INTEGER PRIMARY KEY,
-	notification_id   BIGINT NOT NULL,
+	digest            BLOB   NOT NULL, -- of the notification it came with
 	issuer_id         TEXT   NOT NULL,
 	issuer_request_id TEXT   NOT NULL,
 	operation         TEXT   NOT NULL, -- JSON

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"cardbatch/internal/issuance"
+	"cardbatch/internal/store"
+
+	"github.com/spf13/cobra"
+)
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// batchView is a batch as JSON.
+type batchView struct {
+	ID           string            `json:"id"`
+	State        string            `json:"state"`
+	Source       string            `json:"source"`
+	IssuerID     string            `json:"issuer_id"`
+	File         string            `json:"file"`
+	BusinessDate string            `json:"business_date"`
+	ReceivedAt   time.Time         `json:"received_at"`
+	Size         int64             `json:"size"`
+	SHA256       string            `json:"sha256,omitempty"`
+	Code         string            `json:"code,omitempty"`
+	Reason       string            `json:"reason,omitempty"`
+	Archived     string            `json:"archived,omitempty"`
+	Totals       map[string]int64  `json:"totals"`
+	Balanced     bool              `json:"balanced"`
+	Control      *issuance.Control `json:"control,omitempty"`
+
+	totals issuance.Totals
+}
+
+func viewBatch(ctx context.Context, st *store.Store, b issuance.Batch) (batchView, error) {
+	totals, err := st.BatchTotals(ctx, b.No)
+	if err != nil {
+		return batchView{}, err
+	}
+	v := batchView{ID: b.ID, State: string(b.State), Source: b.Source, IssuerID: b.IssuerID, File: b.FileName,
+		BusinessDate: b.BusinessDate, ReceivedAt: b.ReceivedAt, Size: b.Size, SHA256: b.SHA256, Code: string(b.Code),
+		Reason: b.Reason, Archived: b.Archived, Control: b.Control, Totals: map[string]int64{}, Balanced: totals.Balanced(), totals: totals}
+	for _, term := range totals.Terms() {
+		v.Totals[term.Name] = term.Count
+	}
+	return v, nil
+}
+
+func newBatches(s *settings) *cobra.Command {
+	var f issuance.BatchFilter
+	var states []string
+	var date dateFlag
+	cmd := &cobra.Command{
+		Use:   "batches [ID]",
+		Short: "show order files and what became of their rows, newest first, or one in detail",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.BusinessDate = string(date)
+			for _, state := range states {
+				f.States = append(f.States, issuance.BatchState(state))
+			}
+			return s.look(cmd, func(st *store.Store) error {
+				if len(args) == 1 {
+					return s.oneBatch(cmd, st, args[0])
+				}
+				batches, err := st.Batches(cmd.Context(), f)
+				if err != nil {
+					return err
+				}
+				views := make([]batchView, len(batches))
+				for i, b := range batches {
+					if views[i], err = viewBatch(cmd.Context(), st, b); err != nil {
+						return err
+					}
+				}
+				if s.output == outputJSON {
+					return writeJSON(cmd.OutOrStdout(), views)
+				}
+				return writeBatches(cmd.OutOrStdout(), views)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&f.IssuerID, "issuer", "", "only of this `issuer`")
+	cmd.Flags().StringVar(&f.Source, "source", "", "only of this `source`")
+	cmd.Flags().StringSliceVar(&states, "state", nil, "only in these `states`: loading, accepted, held, refused, settled, closed")
+	cmd.Flags().Var(&date, "business-date", "only of this banking day")
+	cmd.Flags().IntVar(&f.Limit, "limit", 20, "at most this many; 0 for all, in order of arrival")
+	return cmd
+}
+
+func writeBatches(w io.Writer, views []batchView) error {
+	t := newTable("batch", "file", "date", "state", ">rows", ">rejected", ">duplicate", ">open", ">refused", ">submitted", ">shipped", ">failed", "balance")
+	var sum issuance.Totals
+	for _, v := range views {
+		balance := "ok"
+		if !v.Balanced {
+			balance = "BROKEN"
+		}
+		if v.Code != "" && v.State == string(issuance.BatchRefused) {
+			balance = v.Code
+		}
+		t.add(append(append([]any{v.ID, v.File, orDash(v.BusinessDate), v.State}, counts(&v.totals)...), balance)...)
+		sum.Merge(v.totals)
+	}
+	if len(views) > 1 {
+		t.totals = texts(append(append([]any{"", "", "", ""}, counts(&sum)...), ""))
+	}
+	return t.write(w)
+}
+
+func counts(t *issuance.Totals) []any {
+	return []any{t.Rows, t.State(issuance.Rejected), t.State(issuance.Duplicate), t.Open(), t.State(issuance.Refused),
+		t.State(issuance.Submitted), t.Phase(issuance.Shipped), t.Phase(issuance.Failed) + t.Phase(issuance.Canceled)}
+}
+
+func (s *settings) oneBatch(cmd *cobra.Command, st *store.Store, id string) error {
+	ctx, w := cmd.Context(), cmd.OutOrStdout()
+	b, err := st.Batch(ctx, id)
+	if errors.Is(err, issuance.ErrNotFound) {
+		return errNothing("batch", id)
+	}
+	if err != nil {
+		return err
+	}
+	v, err := viewBatch(ctx, st, b)
+	if err != nil {
+		return err
+	}
+	events, err := st.BatchEvents(ctx, b.No)
+	if err != nil {
+		return err
+	}
+	if s.output == outputJSON {
+		return writeJSON(w, struct {
+			batchView
+			History []eventView `json:"history"`
+		}{v, viewEvents(events)})
+	}
+	facts := newTable("batch", v.ID)
+	for _, f := range [][2]string{{"file", v.File}, {"source", v.Source}, {"issuer", v.IssuerID}, {"business date", orDash(v.BusinessDate)},
+		{"state", v.State}, {"code", orDash(v.Code)}, {"reason", orDash(v.Reason)}, {"received", clock(v.ReceivedAt)},
+		{"sha256", orDash(v.SHA256)}, {"archived", orDash(v.Archived)}} {
+		facts.add(f[0], f[1])
+	}
+	equation := newTable("control equation", ">count")
+	for _, term := range v.totals.Terms() {
+		equation.add(term.Name, term.Count)
+	}
+	return errors.Join(facts.write(w), line(w), equation.write(w), line(w), writeEvents(w, events))
+}
+
+func line(w io.Writer) error {
+	_, err := fmt.Fprintln(w)
+	return err
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTable(t *testing.T) {
+	table := newTable("file", ">rows", "at", "why")
+	table.add("a.csv", int64(1234567), time.Date(2026, 3, 1, 22, 15, 3, 0, time.UTC), "")
+	table.add("déjà-vu.csv", int64(5), time.Time{}, "late")
+	table.totals = texts([]any{"", int64(1234572), "", ""})
+	var b strings.Builder
+	if err := table.write(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `FILE              ROWS  AT                   WHY
+a.csv        1,234,567  2026-03-01 22:15:03
+déjà-vu.csv          5  -                    late
+             ---------
+             1,234,572
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestThousands(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000"} {
+		if got := thousands(n); got != want {
+			t.Errorf("%d is %s, want %s", n, got, want)
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"cardbatch/internal/cardholder"
+	"cardbatch/internal/drop"
+	"cardbatch/internal/exitcode"
+	"cardbatch/internal/intake"
+	"cardbatch/internal/issuance"
+	"cardbatch/internal/orderfile"
+	"cardbatch/internal/validate"
+
+	"github.com/rs/zerolog"
+)
+
+// Rules are what a file is checked against offline.
+type Rules struct {
+	Products    map[string]issuance.Product
+	JWEKids     []string // none: any is accepted
+	IssuerID    string   // empty: what the control file says
+	Environment string   // empty: what the control file says
+	Accept      string   // of config.Source; empty: rows
+	MaxRejects  float64  // 0 to 1
+	Now         func() time.Time
+}
+
+// Verdict is what intake would make of a file.
+type Verdict struct {
+	File      string              `json:"file"`
+	Accepted  bool                `json:"accepted"`
+	Code      issuance.Code       `json:"code,omitempty"`
+	Reason    string              `json:"reason,omitempty"`
+	Control   bool                `json:"control"` // a control file was beside it
+	SHA256    string              `json:"sha256,omitempty"`
+	Rows      int64               `json:"rows"`
+	Good      int64               `json:"good"`
+	Rejected  int64               `json:"rejected"`
+	Duplicate int64               `json:"duplicate"`
+	Errors    []issuance.RowError `json:"-"`
+}
+
+// Clean reports whether the file would be taken with all of its rows.
+func (v *Verdict) Clean() bool { return v.Accepted && v.Rejected == 0 }
+
+// CheckFile lets intake itself look at a file of this machine, with its control
+// file if that lies beside it, and returns what it would make of it. Nothing is
+// moved, stored or sent, and history is not looked at.
+func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
+	if strings.HasSuffix(path, orderfile.ControlSuffix) {
+		return Verdict{}, exitcode.Mark(errors.New("this is a control file"), exitcode.Usage,
+			"name the order file; its control file is read when it lies beside it")
+	}
+	if _, err := os.Stat(path); err != nil {
+		return Verdict{}, fmt.Errorf("read order file: %w", err)
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	desk := &desk{path: path, orders: map[string]issuance.FirstUse{}, names: map[string]string{}}
+	src := intake.Source{
+		Name: "offline", IssuerID: rules.IssuerID, Environment: rules.Environment, Location: time.UTC,
+		Drop: desk, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*",
+		Completion: intake.ByQuiet, Observations: 1, Accept: intake.AcceptRows, MaxRejects: 1,
+		MaxBytes: 1 << 62, MaxRows: issuance.MaxRows, Encoder: noEncoder{},
+		Rules: func(now time.Time) intake.Checker {
+			return validate.New(validate.Rules{Products: rules.Products, Now: now, JWEKids: rules.JWEKids})
+		},
+	}
+	if rules.Accept != "" {
+		src.Accept, src.MaxRejects = intake.Accept(rules.Accept), rules.MaxRejects
+	}
+	if control, err := os.ReadFile(path + orderfile.ControlSuffix); err == nil { //nolint:gosec // the user names the file
+		src.Completion = intake.ByControl
+		desk.control = true
+		if c, err := orderfile.ParseControl(control); err == nil && src.IssuerID == "" {
+			src.IssuerID, src.Environment = c.IssuerID, c.Environment
+		}
+	}
+	stage, err := intake.New(intake.Config{
+		Sources: []intake.Source{src}, Store: desk, Sealer: noSealer{}, Fingerprint: cardholder.NewFingerprinter(key),
+		Session: "offline", Now: rules.Now, Logger: zerolog.Nop(),
+	})
+	if err != nil {
+		return Verdict{}, err
+	}
+	if _, err := stage.RunOnce(ctx); err != nil {
+		return Verdict{}, err
+	}
+	if desk.verdict == nil {
+		return Verdict{}, errors.New("read order file: intake made nothing of it")
+	}
+	return *desk.verdict, nil
+}
+
+// desk is a drop with one file and a store for as long as it is looked at.
+type desk struct {
+	path    string
+	control bool
+
+	mu      sync.Mutex
+	names   map[string]string // where renames have put the files
+	batch   issuance.Batch
+	totals  issuance.Totals
+	orders  map[string]issuance.FirstUse
+	errors  []issuance.RowError
+	verdict *Verdict
+}
+
+func (d *desk) name() string { return filepath.Base(d.path) }
+
+// List implements [intake.Drop].
+func (d *desk) List(_ context.Context, dir string) ([]drop.Entry, error) {
+	if dir != "drop" {
+		return nil, nil
+	}
+	names := []string{d.path}
+	if d.control {
+		names = append(names, d.path+orderfile.ControlSuffix)
+	}
+	var entries []drop.Entry
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, drop.Entry{Name: filepath.Base(name), Size: info.Size(), ModTime: info.ModTime()})
+	}
+	return entries, nil
+}
+
+// Open implements [intake.Drop].
+func (d *desk) Open(_ context.Context, name string) (io.ReadCloser, error) {
+	d.mu.Lock()
+	original, ok := d.names[name]
+	d.mu.Unlock()
+	if !ok {
+		original = name
+	}
+	if strings.HasSuffix(original, orderfile.ControlSuffix) {
+		return os.Open(d.path + orderfile.ControlSuffix)
+	}
+	return os.Open(d.path)
+}
+
+// Rename implements [intake.Drop]. Only we believe it.
+func (d *desk) Rename(_ context.Context, from, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if original, ok := d.names[from]; ok {
+		from = original
+	}
+	d.names[to] = from
+	return nil
+}
+
+// ClaimFile implements [intake.Files].
+func (d *desk) ClaimFile(_ context.Context, b issuance.Batch) (issuance.Batch, error) {
+	b.No, b.State = 1, issuance.BatchLoading
+	if b.ID == "" {
+		b.ID = "offline"
+	}
+	d.batch = b
+	return b, nil
+}
+
+// LoadingBatches implements [intake.Files].
+func (d *desk) LoadingBatches(context.Context, string) ([]issuance.Batch, error) { return nil, nil }
+
+// Adopt implements [intake.Files].
+func (d *desk) Adopt(context.Context, issuance.BatchNo) error { return nil }
+
+// UnarchivedBatches implements [intake.Files].
+func (d *desk) UnarchivedBatches(context.Context, string) ([]issuance.Batch, error) { return nil, nil }
+
+// MarkArchived implements [intake.Files].
+func (d *desk) MarkArchived(context.Context, issuance.BatchNo, string) error { return nil }
+
+// Observe implements [intake.Files].
+func (d *desk) Observe(_ context.Context, _ string, seen []issuance.Observation) (map[string]int, error) {
+	counts := map[string]int{}
+	for _, o := range seen {
+		counts[o.Name] = 1
+	}
+	return counts, nil
+}
+
+// PriorFile implements [intake.History].
+func (d *desk) PriorFile(context.Context, string, issuance.PriorKey) (issuance.Batch, bool, error) {
+	return issuance.Batch{}, false, nil
+}
+
+// LastSequence implements [intake.History].
+func (d *desk) LastSequence(context.Context, string) (int64, error) { return 0, nil }
+
+// AddOrders implements [intake.Orders].
+func (d *desk) AddOrders(_ context.Context, _ issuance.BatchNo, orders []issuance.NewOrder) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range orders {
+		o := &orders[i]
+		if o.State == issuance.Ready {
+			if first, used := d.orders[o.OrderID]; used {
+				o.Collide(first)
+			} else {
+				d.orders[o.OrderID] = issuance.FirstUse{FileName: d.name(), Line: o.Line, ContentMAC: o.ContentMAC}
+			}
+		}
+		d.totals.AddOrder(&o.Order)
+		d.errors = append(d.errors, o.Errors...)
+	}
+	return nil
+}
+
+// ResetBatch implements [intake.Orders].
+func (d *desk) ResetBatch(context.Context, issuance.BatchNo) error {
+	d.totals, d.errors, d.orders = issuance.Totals{}, nil, map[string]issuance.FirstUse{}
+	return nil
+}
+
+// BatchTotals implements [intake.Orders].
+func (d *desk) BatchTotals(context.Context, issuance.BatchNo) (issuance.Totals, error) {
+	return d.totals, nil
+}
+
+// DecideBatch implements [intake.Orders].
+func (d *desk) DecideBatch(_ context.Context, b issuance.Batch, to issuance.BatchState, why issuance.Why) error {
+	d.verdict = &Verdict{
+		File: d.path, Accepted: to == issuance.BatchAccepted, Code: why.Code, Reason: why.Reason, Control: d.control,
+		SHA256: b.SHA256, Rows: b.Rows, Good: d.totals.State(issuance.Ready),
+		Rejected: d.totals.State(issuance.Rejected), Duplicate: d.totals.State(issuance.Duplicate), Errors: d.errors,
+	}
+	return nil
+}
+
+type noEncoder struct{}
+
+// Encode implements [intake.Encoder]. Nothing is sent.
+func (noEncoder) Encode(cardholder.Instruction) ([]byte, error) { return nil, nil }
+
+type noSealer struct{}
+
+// Seal implements [intake.Sealer]. Nothing is kept.
+func (noSealer) Seal([]byte, []byte) ([]byte, error) { return nil, nil }

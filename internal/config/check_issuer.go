@@ -1,0 +1,140 @@
+package config
+
+import (
+	"net/url"
+	"path"
+	"slices"
+	"time"
+)
+
+func (p *Product) check(c checker, key string) {
+	c.match(key+".id", p.ID, productRE, "1 to 48 letters, digits, dashes or underscores")
+	or(c, key+".validity_years", &p.ValidityYears, 6)
+	if len(p.Deliveries) == 0 {
+		c.Problem(key+".deliveries", "at least one is required; NO_SHIPMENT must be said")
+	}
+	c.atLeastOne(key+".countries", len(p.Countries))
+	for i, country := range p.Countries {
+		c.match(at(key+".countries", i), country, countryRE, "two capital letters of ISO 3166-1")
+	}
+	for i, u := range p.UrgentPriorities {
+		if !slices.Contains(p.Priorities, u) {
+			c.Problem(at(key+".urgent_priorities", i), "%q is not among priorities", u)
+		}
+	}
+	if p.DefaultCardCarrier != "" && !slices.Contains(p.CardCarriers, p.DefaultCardCarrier) {
+		c.Problem(key+".default_card_carrier", "%q is not among card_carriers", p.DefaultCardCarrier)
+	}
+	if p.DefaultPackaging != "" && !slices.Contains(p.Packagings, p.DefaultPackaging) {
+		c.Problem(key+".default_packaging", "%q is not among packagings", p.DefaultPackaging)
+	}
+	need(c, key+".chip_config", p.ChipConfig)
+	need(c, key+".oda_key_index", p.ODAKeyIndex)
+	need(c, key+".derivation_key_index", p.DerivationKeyIndex)
+	for i := range p.BINRanges {
+		p.BINRanges[i].check(c, at(key+".bin_ranges", i))
+	}
+}
+
+func (r *BINRange) check(c checker, key string) {
+	orText(&r.High, r.Low)
+	c.match(key+".low", r.Low, digitsRE, "6 to 12 digits")
+	if r.High != r.Low {
+		c.match(key+".high", r.High, digitsRE, "6 to 12 digits")
+	}
+	if len(r.High) != len(r.Low) {
+		c.Problem(key+".high", "must have as many digits as low")
+	} else if r.High < r.Low {
+		c.Problem(key+".high", "must not be below low")
+	}
+	or(c, key+".length", &r.Length, 16)
+	if r.Length < 12 || r.Length > 19 {
+		c.Problem(key+".length", "must be 12 to 19")
+	}
+}
+
+func (i *Issuer) check(c checker, key string, cfg *Config) {
+	c.match(key+".id", i.ID, issuerRE, "exactly 10 letters, digits, dashes or underscores")
+	if need(c, key+".environment", i.Environment) {
+		c.oneOf(key+".environment", i.Environment, Test, Production)
+	}
+	if i.TimeZone.Location == nil {
+		c.Problem(key+".time_zone", "is required")
+	}
+	i.D1.check(c, key+".d1", i.ID)
+	or(c, key+".rate.requests_per_second", &i.Rate.RequestsPerSecond, 20)
+	or(c, key+".rate.burst", &i.Rate.Burst, max(1, int(i.Rate.RequestsPerSecond/20)))
+	or(c, key+".rate.in_flight", &i.Rate.InFlight, 8)
+	or(c, key+".submit.claim_size", &i.Submit.ClaimSize, 500)
+	or(c, key+".submit.max_attempts", &i.Submit.MaxAttempts, 5)
+	or(c, key+".submit.retry_wait", &i.Submit.RetryWait, 30*time.Second)
+	or(c, key+".submit.same_refusals", &i.Submit.SameRefusals, 20)
+	or(c, key+".submit.settle", &i.Submit.Settle, 2*time.Minute)
+	if i.Submit.Settle <= i.D1.RequestTimeout {
+		c.Problem(key+".submit.settle", "%s must be longer than d1.request_timeout, %s: D1 may still be working on the order",
+			i.Submit.Settle, i.D1.RequestTimeout)
+	}
+	or(c, key+".track.not_found_asks", &i.Track.NotFoundAsks, 2)
+	or(c, key+".track.unclear_asks", &i.Track.UnclearAsks, 8)
+	or(c, key+".track.silent_after", &i.Track.SilentAfter, 24*time.Hour)
+	or(c, key+".track.budget", &i.Track.Budget, 2000)
+	i.Report.check(c, key+".report", i.ID, cfg)
+}
+
+func (d *D1) check(c checker, key, issuerID string) {
+	or(c, key+".request_timeout", &d.RequestTimeout, 35*time.Second)
+	local := c.endpoint(key+".base_url", d.BaseURL)
+	c.endpoint(key+".token_url", d.TokenURL)
+	need(c, key+".token.key_id", d.Token.KeyID)
+	need(c, key+".token.key_file", d.Token.KeyFile)
+	orText(&d.Token.Subject, issuerID)
+	or(c, key+".token.lifetime", &d.Token.Lifetime, 5*time.Minute)
+	if d.Token.Lifetime > 15*time.Minute {
+		c.Problem(key+".token.lifetime", "must be at most 15m")
+	}
+	c.pair(key+".tls", d.TLS.CertFile, d.TLS.KeyFile)
+	if !local && d.TLS.CertFile == "" && d.TLS.KeyFile == "" {
+		c.Problem(key+".tls", "needs cert_file and key_file: D1 asks for a client certificate")
+	}
+	c.atLeastOne(key+".jwe_keys", len(d.JWEKeys))
+	unique(c, key+".jwe_keys", "kid", d.JWEKeys, func(k JWEKey) string { return k.KeyID })
+	for i, k := range d.JWEKeys {
+		need(c, at(key+".jwe_keys", i)+".kid", k.KeyID)
+		need(c, at(key+".jwe_keys", i)+".file", k.File)
+	}
+}
+
+// endpoint checks a URL and reports whether it is on this machine.
+func (c checker) endpoint(key, raw string) (local bool) {
+	if !need(c, key, raw) {
+		return true
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil, u.Host == "", u.Scheme != "https" && u.Scheme != "http", u.User != nil, u.RawQuery != "", u.Fragment != "":
+		c.Problem(key, "must be a plain https URL")
+		return true
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		c.Problem(key, "must be https: plain http is for loopback addresses only")
+	}
+	return loopback(u.Hostname())
+}
+
+func (r *IssuerReport) check(c checker, key, issuerID string, cfg *Config) {
+	for _, s := range cfg.Sources {
+		if s.Issuer == issuerID {
+			orText(&r.Drop, s.Drop)
+			orText(&r.Directory, s.Directories.Reports)
+			break
+		}
+	}
+	if r.Drop == "" || r.Directory == "" {
+		c.Problem(key, "needs drop and directory: the issuer has no source to take them from")
+		return
+	}
+	if cfg.Drop(r.Drop).Name == "" {
+		c.Problem(key+".drop", "%q is not a drop of this configuration", r.Drop)
+	}
+	c.relative(key+".directory", r.Directory)
+	r.Directory = path.Clean(r.Directory)
+}

@@ -1,0 +1,132 @@
+package config
+
+import (
+	"time"
+
+	"cardbatch/internal/strictyaml"
+)
+
+// The environments of D1, as the control files name them.
+const (
+	Test       = "TEST"
+	Production = "PRODUCTION"
+)
+
+// Issuer is one issuer at D1.
+type Issuer struct {
+	// ID is D1's issuerId, exactly 10 characters. Required, unique.
+	ID string `yaml:"id"`
+	// Environment is TEST or PRODUCTION. Files that say otherwise are refused. Required.
+	Environment string `yaml:"environment"`
+	// TimeZone is the zone of its banking days. Required.
+	TimeZone strictyaml.Zone `yaml:"time_zone"`
+
+	D1     D1           `yaml:"d1"`
+	Rate   Rate         `yaml:"rate"`
+	Submit Submit       `yaml:"submit"`
+	Track  Track        `yaml:"track"`
+	Report IssuerReport `yaml:"report"`
+}
+
+// D1 says how to reach D1 for an issuer.
+type D1 struct {
+	// BaseURL is the banking API, such as https://api.d1.thalescloud.io/banking/v1.
+	// Plain http is allowed to a loopback address only. Required.
+	BaseURL string `yaml:"base_url"`
+	// TokenURL is the token endpoint. Required.
+	TokenURL string   `yaml:"token_url"`
+	Token    Token    `yaml:"token"`
+	TLS      TLS      `yaml:"tls"`
+	JWEKeys  []JWEKey `yaml:"jwe_keys"`
+	// RequestTimeout bounds one request. It must be longer than D1's own limit,
+	// or answers are missed that D1 was about to give. Default: 35s.
+	RequestTimeout time.Duration `yaml:"request_timeout"`
+}
+
+// Token says how an access token is asked for.
+type Token struct {
+	// KeyID is the kid under which D1 knows our signing key. Required.
+	KeyID string `yaml:"key_id"`
+	// KeyFile holds the P-256 private key, PEM. Required.
+	KeyFile File `yaml:"key_file"`
+	// Audience is the claim aud. Default: empty, not sent.
+	Audience string `yaml:"audience"`
+	// Subject is the claims iss and sub. Default: the issuer's id; an
+	// aggregator writes its own.
+	Subject string `yaml:"subject"`
+	// Lifetime of one assertion, at most 15m. Default: 5m.
+	Lifetime time.Duration `yaml:"lifetime"`
+}
+
+// TLS says how we and D1 prove who we are.
+type TLS struct {
+	// CertFile and KeyFile are our client certificate chain and private key,
+	// PEM. Required unless D1 is on a loopback address.
+	CertFile File `yaml:"cert_file"`
+	KeyFile  File `yaml:"key_file"`
+	// CAFile holds the PEM certificates that D1's must come from. Default: those of the system.
+	CAFile File `yaml:"ca_file"`
+}
+
+// JWEKey is a public key of D1 for card data. The first of the list encrypts;
+// the others are accepted in ready-made encrypted_data during a change of keys.
+type JWEKey struct {
+	// KeyID is D1's kid. Required, unique.
+	KeyID string `yaml:"kid"`
+	// File holds the P-256 public key, as JWK or PEM. Required.
+	File File `yaml:"file"`
+}
+
+// Rate limits what is sent to D1, for the issuer over all stages and nodes.
+type Rate struct {
+	// RequestsPerSecond, as agreed with Thales. Default: 20.
+	RequestsPerSecond float64 `yaml:"requests_per_second"`
+	// Burst is how many requests may go at once after a pause. Default: a
+	// twentieth of a second's, at least 1.
+	Burst int `yaml:"burst"`
+	// InFlight is how many requests may wait for their answers. Default: 8.
+	InFlight int `yaml:"in_flight"`
+}
+
+// Submit says how orders are sent.
+type Submit struct {
+	// ClaimSize is the most orders claimed in one step. Default: 500.
+	ClaimSize int `yaml:"claim_size"`
+	// MaxAttempts is how often an order is sent at most, each time after D1 said
+	// that it does not have it. After that a person must look at it. Default: 5.
+	MaxAttempts int `yaml:"max_attempts"`
+	// RetryWait is how long an order rests that was surely not delivered. Default: 30s.
+	RetryWait time.Duration `yaml:"retry_wait"`
+	// SameRefusals in a row stop the run, leaving the rest of the orders ready:
+	// that many the same are a mistake of set-up. Default: 20.
+	SameRefusals int `yaml:"same_refusals"`
+	// Settle is how long an order of unknown outcome rests before D1 is asked
+	// about it. It must be longer than d1.request_timeout. Default: 2m.
+	Settle time.Duration `yaml:"settle"`
+}
+
+// Track says how D1 is asked about orders.
+type Track struct {
+	// NotFoundAsks is how often D1 must say that it does not know an order of
+	// unknown outcome before it is sent again. Default: 2.
+	NotFoundAsks int `yaml:"not_found_asks"`
+	// UnclearAsks is after how many unclear answers such an order is held for a
+	// person. Default: 8.
+	UnclearAsks int `yaml:"unclear_asks"`
+	// SilentAfter is how long a submitted order may go without news before D1
+	// is asked. Default: 24h.
+	SilentAfter time.Duration `yaml:"silent_after"`
+	// Budget is the most questions asked in one run; they share D1's rate with
+	// ordering. Default: 2000.
+	Budget int `yaml:"budget"`
+}
+
+// IssuerReport says where the files about an issuer as a whole go, such as the
+// morning's status.
+type IssuerReport struct {
+	// Drop is the name of the drop. Default: that of the issuer's first source.
+	Drop string `yaml:"drop"`
+	// Directory is relative to the drop's root. Default: the reports directory
+	// of the issuer's first source.
+	Directory string `yaml:"directory"`
+}

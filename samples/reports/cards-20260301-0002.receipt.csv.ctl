@@ -1,0 +1,32 @@
+{
+  "file": "cards-20260301-0002.receipt.csv",
+  "kind": "receipt",
+  "rows": 14,
+  "sha256": "0fa811b94e7e10c4d89119b48b1c09754d1853c70705bc6f7a000da8c0b0caaa",
+  "size": 883,
+  "issuer_id": "demo-bank",
+  "business_date": "2026-03-01",
+  "revision": 1,
+  "created_at": "2026-03-01T22:15:03Z",
+  "batch": "20260301T221503-000002",
+  "source_file": "cards-20260301-0002.csv",
+  "sequence": 2,
+  "next_expected_sequence": 2,
+  "control_totals": "present",
+  "verdict": "refused",
+  "state": "refused",
+  "code": "CHECKSUM_MISMATCH",
+  "reason": "the control file announces another SHA-256 than the file has",
+  "totals": {
+    "rows": 0,
+    "accepted": 0,
+    "rejected": 0,
+    "duplicate": 0
+  },
+  "products": {},
+  "balanced": true,
+  "breaks": [],
+  "echo": {
+    "run": "EOD-17"
+  }
+}

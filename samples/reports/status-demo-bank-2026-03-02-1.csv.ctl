@@ -1,0 +1,51 @@
+{
+  "file": "status-demo-bank-2026-03-02-1.csv",
+  "kind": "status",
+  "rows": 3,
+  "sha256": "f40329b86ed85bd54ccb317847c7dc1d0de666b58fc98de34e873943387f1850",
+  "size": 1040,
+  "issuer_id": "demo-bank",
+  "business_date": "2026-03-02",
+  "revision": 1,
+  "created_at": "2026-03-02T07:15:03Z",
+  "totals": {
+    "rows": 3,
+    "rejected": 0,
+    "duplicate": 0,
+    "cancelled": 0,
+    "held": 0,
+    "ready": 0,
+    "submitting": 0,
+    "unknown": 0,
+    "refused": 0,
+    "submitted": 3,
+    "awaiting": 0,
+    "in_production": 1,
+    "on_hold": 0,
+    "failed": 1,
+    "canceled": 0,
+    "shipped": 1
+  },
+  "products": {
+    "VISA_DEBIT_STD": {
+      "rows": 3,
+      "rejected": 0,
+      "duplicate": 0,
+      "cancelled": 0,
+      "held": 0,
+      "ready": 0,
+      "submitting": 0,
+      "unknown": 0,
+      "refused": 0,
+      "submitted": 3,
+      "awaiting": 0,
+      "in_production": 1,
+      "on_hold": 0,
+      "failed": 1,
+      "canceled": 0,
+      "shipped": 1
+    }
+  },
+  "balanced": true,
+  "breaks": []
+}
