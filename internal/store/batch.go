@@ -184,7 +184,7 @@ func (s *Store) unload(ctx context.Context, no issuance.BatchNo) error {
 				return err
 			}
 			if f.State != issuance.BatchHeld {
-				if f, err = t.loading(no, s.sessionID()); err != nil {
+				if _, err := t.loading(no, s.sessionID()); err != nil {
 					return err
 				}
 			}

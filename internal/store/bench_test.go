@@ -37,6 +37,7 @@ func benchOrders(no issuance.BatchNo, from, n int) []issuance.NewOrder {
 }
 
 func benchBatch(b *testing.B, s *store.Store) issuance.Batch {
+	b.Helper()
 	batch, err := s.ClaimFile(b.Context(), issuance.Batch{Source: "bench", IssuerID: benchIssuer, FileName: "f.csv", TakenName: "f.csv.taken"})
 	if err != nil {
 		b.Fatal(err)
@@ -45,6 +46,7 @@ func benchBatch(b *testing.B, s *store.Store) issuance.Batch {
 }
 
 func benchLoad(b *testing.B, s *store.Store, batch issuance.Batch, n int) {
+	b.Helper()
 	for from := 0; from < n; from += benchChunk {
 		if err := s.AddOrders(b.Context(), batch.No, benchOrders(batch.No, from, min(benchChunk, n-from))); err != nil {
 			b.Fatal(err)
@@ -57,6 +59,7 @@ func benchLoad(b *testing.B, s *store.Store, batch issuance.Batch, n int) {
 }
 
 func perSecond(b *testing.B, n int, what string) {
+	b.Helper()
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), what+"/s")
 }
 
@@ -122,6 +125,7 @@ func BenchmarkApplyNotification(b *testing.B) {
 }
 
 func benchNotify(b *testing.B, perBody int) {
+	b.Helper()
 	const orders = 20_000
 	statuses := []issuance.ProductionStatus{issuance.CardProdRequested, issuance.DataPrepared, issuance.CardProdReady,
 		issuance.CardProdOngoing, issuance.CardProdDone, issuance.CardShipped}

@@ -48,7 +48,7 @@ func newWriter(ctx context.Context, dsn string, now func() time.Time) (*writer, 
 	}
 	w := &writer{db: db, now: now, stmts: newStatements(conn),
 		queue: make(chan *write), stop: make(chan struct{}), done: make(chan struct{})}
-	go w.loop()
+	go w.loop() //nolint:contextcheck // it outlives the opening
 	return w, nil
 }
 
@@ -97,7 +97,7 @@ func (w *writer) loop() {
 
 // group runs first and what else is waiting in one transaction.
 func (w *writer) group(first *write) {
-	ctx := context.Background()
+	ctx := context.Background() // of no one member: whoever gives up must not spoil it for the others
 	var members []*write
 	err := begin(ctx, w.stmts)
 	if err != nil {
@@ -137,8 +137,11 @@ func (w *writer) next(n int, started time.Time) *write {
 // member runs one write under its savepoint. The error it returns is one that
 // spoils the whole group; the write's own error stays with the write.
 func (w *writer) member(t *tx, r *write) error {
-	if r.err = r.ctx.Err(); r.err != nil {
+	select {
+	case <-r.ctx.Done():
+		r.err = r.ctx.Err()
 		return nil
+	default:
 	}
 	if err := w.stmts.run(t.ctx, "SAVEPOINT member"); err != nil {
 		return err
@@ -175,7 +178,7 @@ type tx struct {
 
 // exec runs a statement and returns how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int64, error) {
-	st, args, err := t.stmts.get(t.ctx, query, args)
+	st, args, err := t.stmts.get(t.ctx, query, args) //nolint:sqlclosecheck // kept for the next time
 	if err != nil {
 		return 0, err
 	}
@@ -187,7 +190,7 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 }
 
 func (t *tx) query(query string, args ...any) (*sql.Rows, error) {
-	st, args, err := t.stmts.get(t.ctx, query, args)
+	st, args, err := t.stmts.get(t.ctx, query, args) //nolint:sqlclosecheck // kept for the next time
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +234,7 @@ func (c *statements) get(ctx context.Context, query string, args []any) (*sql.St
 }
 
 func (c *statements) run(ctx context.Context, query string) error {
-	st, _, err := c.get(ctx, query, nil)
+	st, _, err := c.get(ctx, query, nil) //nolint:sqlclosecheck // kept for the next time
 	if err != nil {
 		return err
 	}
@@ -279,12 +282,12 @@ func (r reader) query(query string, args ...any) (*sql.Rows, error) {
 }
 
 // each reads all rows of a query.
-func each(q querier, scan func(scanner) error, query string, args ...any) error {
+func each(q querier, scan func(scanner) error, query string, args ...any) (err error) {
 	rows, err := q.query(query, args...)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
 			return err
