@@ -119,7 +119,7 @@ func (a *App) runError(name string, run issuance.Run, err error) error {
 	case errors.Is(err, issuance.ErrRunning):
 		return exitcode.Mark(err, exitcode.Elsewhere, "`cardbatch runs --open` shows who runs it")
 	case errors.Is(err, issuance.ErrNotFound):
-		return exitcode.Mark(fmt.Errorf("run %s: there is no such job", name), exitcode.Usage, "`cardbatch check` lists the jobs")
+		return errNoJob(name)
 	case err != nil:
 		return fmt.Errorf("run %s: %w", name, err)
 	case run.Outcome == issuance.RunRejects:
