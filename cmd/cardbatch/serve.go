@@ -129,7 +129,9 @@ func (s *settings) once(cmd *cobra.Command, do func(context.Context, *app.App) (
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
+	stop := progress(cmd.Context(), cmd.ErrOrStderr(), cmd.CalledAs()+" "+cmd.Flags().Arg(0), a)
 	run, err := do(cmd.Context(), a)
+	stop()
 	if run.ID == 0 {
 		return err
 	}

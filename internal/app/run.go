@@ -88,6 +88,18 @@ func (a *App) tell(state string) {
 	}
 }
 
+// Ready returns how many orders of all issuers wait to be sent.
+func (a *App) Ready(ctx context.Context) (total int64, err error) {
+	for _, i := range a.issuers {
+		n, err := a.store.ReadyCount(ctx, i.ID)
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
 // RunJob does one run of a job and returns the run as recorded. The error is
 // marked with the exit code; a run with rejects is one, too. An empty business
 // date means today's.
