@@ -34,6 +34,9 @@ type Options struct {
 	Now     func() time.Time // nil: the system's clock
 	Migrate bool             // bring the store to the program's schema first
 	Listen  bool             // accept notifications, if the configuration says where
+
+	// Schedule is the clock of the job schedules; zero: Now.
+	Schedule schedule.Clock
 }
 
 // App is a running cardbatch.
@@ -155,8 +158,12 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 
 	// The clock that drives it all.
+	scheduleClock := o.Schedule
+	if scheduleClock.Now == nil {
+		scheduleClock.Now = a.now
+	}
 	a.scheduler, err = schedule.New(schedule.Config{
-		Jobs: a.jobs, Ledger: a.store, Session: session, Log: a.log, Now: a.now,
+		Jobs: a.jobs, Ledger: a.store, Session: session, Log: a.log, Clock: scheduleClock,
 		Stages: map[string]schedule.Stage{
 			schedule.StagePickup: a.pickup,
 			schedule.StageSubmit: a.submit,

@@ -108,7 +108,7 @@ func begin(t *testing.T, l *ledger, start string, stages map[string]stageFunc, j
 	}
 	var err error
 	w.Scheduler, err = schedule.New(schedule.Config{
-		Jobs: jobs, Stages: converted, Ledger: l, Session: "s1", Log: zerolog.Nop(), Now: w.now,
+		Jobs: jobs, Stages: converted, Ledger: l, Session: "s1", Log: zerolog.Nop(), Clock: schedule.Clock{Now: w.now},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -320,7 +320,7 @@ func TestStopEndsRunningStages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &ledger{}
 		s, err := schedule.New(schedule.Config{
-			Jobs: []schedule.Job{named(t, "p", "pickup", "after: [x]")}, Ledger: l, Log: zerolog.Nop(), Now: time.Now,
+			Jobs: []schedule.Job{named(t, "p", "pickup", "after: [x]")}, Ledger: l, Log: zerolog.Nop(), Clock: schedule.Clock{Now: time.Now},
 			Stages: map[string]schedule.Stage{"pickup": func(ctx context.Context, _ schedule.Task) (schedule.Result, error) {
 				<-ctx.Done()
 				return schedule.Result{}, nil // stopped at a safe point
@@ -357,7 +357,7 @@ func TestLedgerTrouble(t *testing.T) {
 func TestRunJobOfAnotherProcess(t *testing.T) {
 	l := &ledger{runs: []issuance.Run{{ID: 1, Job: "p"}}}
 	s, err := schedule.New(schedule.Config{Jobs: []schedule.Job{named(t, "p", "pickup", `schedule: "0 6 * * *"`)},
-		Stages: map[string]schedule.Stage{"pickup": done}, Ledger: l, Log: zerolog.Nop(), Now: time.Now})
+		Stages: map[string]schedule.Stage{"pickup": done}, Ledger: l, Log: zerolog.Nop(), Clock: schedule.Clock{Now: time.Now}})
 	if err != nil {
 		t.Fatal(err)
 	}
