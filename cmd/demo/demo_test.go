@@ -57,6 +57,7 @@ func TestANight(t *testing.T) {
 
 // checkReports compares each accepted order file with its reconciliation.
 func checkReports(t *testing.T, dir string) {
+	t.Helper()
 	originals, err := filepath.Glob(filepath.Join(dir, "sftp", "archive", "*.csv"))
 	if err != nil || len(originals) != 3 {
 		t.Fatalf("%d archived files, error %v", len(originals), err)
@@ -102,6 +103,7 @@ var clearColumns = []string{
 }
 
 func checkNothingInClear(t *testing.T, dir string, output ...[]byte) {
+	t.Helper()
 	secrets := map[string]string{} // clear value to its column
 	for _, where := range []string{"archive", "quarantine"} {
 		originals, err := filepath.Glob(filepath.Join(dir, "sftp", where, "*.csv"))
