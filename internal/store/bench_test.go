@@ -170,3 +170,44 @@ func benchNotify(b *testing.B, perBody int) {
 	})
 	perSecond(b, b.N, "updates")
 }
+
+// BenchmarkRestart: one operation is what a process does before it is ready, on
+// a store that keeps many orders, a slice of which was being sent when the one
+// before it ended.
+func BenchmarkRestart(b *testing.B) {
+	for _, orders := range []int{10_000, 1_000_000} {
+		b.Run(fmt.Sprintf("orders=%d", orders), func(b *testing.B) {
+			if orders > 10_000 && testing.Short() {
+				b.Skip("takes a minute to set up")
+			}
+			file := storetest.SQLite(b)
+			s := file.Open(b, nil)
+			session, err := s.StartSession(b.Context(), "bench")
+			if err != nil {
+				b.Fatal(err)
+			}
+			benchLoad(b, s, benchBatch(b, s), orders)
+			b.ResetTimer()
+			for range b.N {
+				b.StopTimer()
+				if _, err := s.ClaimReady(b.Context(), benchIssuer, session, 200); err != nil {
+					b.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+				s = file.Open(b, nil)
+				if session, err = s.StartSession(b.Context(), "bench"); err != nil {
+					b.Fatal(err)
+				}
+				if n, err := s.RecoverSessions(b.Context(), time.Minute); err != nil || n != 200 {
+					b.Fatal(n, err)
+				}
+				if _, _, err := s.AdvanceBatches(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
