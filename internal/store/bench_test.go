@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -210,4 +211,44 @@ func BenchmarkRestart(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkNotifyWhileLoading: one operation is one status update, in a body of
+// its own, sent one after another while two workers load a file.
+func BenchmarkNotifyWhileLoading(b *testing.B) {
+	s := storetest.New(b)
+	batch := benchBatch(b, s)
+	benchLoad(b, s, batch, 1000)
+	loading := benchBatch(b, s)
+	ctx, stop := context.WithCancel(b.Context())
+	var loaded atomic.Int64
+	var loaders sync.WaitGroup
+	for range 2 {
+		loaders.Go(func() {
+			for ctx.Err() == nil {
+				from := int(loaded.Add(benchChunk)) - benchChunk
+				if err := s.AddOrders(b.Context(), loading.No, benchOrders(loading.No, from, benchChunk)); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	took := make([]time.Duration, 0, b.N)
+	b.ResetTimer()
+	for i := range b.N {
+		started := time.Now()
+		_, err := s.ApplyNotification(b.Context(), issuance.Notification{IssuerID: benchIssuer, Body: make([]byte, 700), ReceivedAt: started,
+			Digest: binary.BigEndian.AppendUint64(nil, uint64(i)), Operations: []issuance.Operation{{Operation: issuance.OperationProduce,
+				IssuerRequestID: fmt.Sprintf("ORD-20260301-%02d-%08d", batch.No, i%1000+1), Production: issuance.DataPrepared, StartTime: started}}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(started))
+	}
+	b.StopTimer()
+	stop()
+	loaders.Wait()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric(float64(loaded.Load())/b.Elapsed().Seconds(), "orders/s")
 }
