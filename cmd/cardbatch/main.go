@@ -21,11 +21,14 @@ import (
 	"os/signal"
 	"syscall"
 	_ "time/tzdata" // the machine may have no time zones
+
+	"github.com/rs/zerolog"
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
+	zerolog.ErrorFieldName = "err" // one of the closed set of keys, see package ops
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// After the first signal the next one ends the process at once.

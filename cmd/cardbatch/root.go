@@ -30,7 +30,7 @@ const (
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) exitcode.Code {
 	started := false
-	root := newRoot(&started)
+	root := newRoot(&started) //nolint:contextcheck // commands get theirs from cobra
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

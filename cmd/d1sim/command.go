@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,13 +43,17 @@ Look and switch while it runs (answers this machine only):
 
 Exit codes: 0 stopped, 1 failed, 2 usage, 4 configuration invalid.`
 
+//go:embed example.yaml
+var example string
+
 // command is the program with its arguments, writing to out.
 func command(args []string, out io.Writer) *cobra.Command {
 	o := defaultOptions()
 	var file string
+	var showExample bool
 	cmd := &cobra.Command{
 		Use: "d1sim [flags]", Short: "A simulated Thales D1", Long: long,
-		Example:      "  d1sim --tls off --notify http://127.0.0.1:8080 --day 10s\n  d1sim --config uat.yaml",
+		Example:      "  d1sim --tls off --notify http://127.0.0.1:8080 --day 10s\n  d1sim --example > uat.yaml\n  d1sim --config uat.yaml",
 		SilenceUsage: true, SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.NoArgs(cmd, args); err != nil {
@@ -57,6 +62,10 @@ func command(args []string, out io.Writer) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if showExample {
+				_, err := io.WriteString(out, example)
+				return err
+			}
 			if err := o.load(cmd, file, args); err != nil {
 				return configError{err}
 			}
@@ -68,6 +77,7 @@ func command(args []string, out io.Writer) *cobra.Command {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	f := cmd.Flags()
 	f.StringVar(&file, "config", "", "YAML file; flags given beside it win")
+	f.BoolVar(&showExample, "example", false, "print a configuration file with every key, and stop")
 	f.StringVar(&o.Listen, "listen", o.Listen, "address of D1's API")
 	f.StringVar(&o.Admin, "admin", o.Admin, "address of the admin endpoint (loopback clients only)")
 	f.StringVar(&o.TLS, "tls", o.TLS, "off, server or mutual")

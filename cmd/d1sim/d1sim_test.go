@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -230,4 +231,49 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 			t.Errorf("help lacks %s", want)
 		}
 	}
+}
+
+// The example names every key there is, with its default where it says so.
+func TestExampleIsComplete(t *testing.T) {
+	var out bytes.Buffer
+	if err := command([]string{"--example"}, &out).ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	uncommented := regexp.MustCompile(`(?m)^( *)# ( *(?:- )?\{?[a-z_0-9-]+: ?)`).ReplaceAllString(out.String(), "$1$2")
+	uncommented = regexp.MustCompile(`(?m)^( *)#   (  - |- )`).ReplaceAllString(uncommented, "$1  - ")
+	for name, doc := range map[string]string{"as it stands": out.String(), "with every key": uncommented} {
+		path := filepath.Join(t.TempDir(), "example.yaml")
+		if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := defaultOptions()
+		if err := o.readFile(path); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if full := name != "as it stands"; full != (o.Settings.Faults.ErrorStatus == 503) || full != (len(o.Floor.SLAs) == 3) ||
+			full != (len(o.TokenKeys) == 1) || o.Settings.Production.OnHold != 0.01 {
+			t.Errorf("%s: read as %+v %+v", name, o.Settings.Faults, o.Floor)
+		}
+	}
+	for _, key := range yamlKeys(reflect.TypeFor[options]()) {
+		if !regexp.MustCompile(`(?m)[ {#]` + key + `:|^` + key + `:`).MatchString(out.String()) {
+			t.Errorf("the example lacks %s", key)
+		}
+	}
+}
+
+func yamlKeys(typ reflect.Type) []string {
+	var keys []string
+	for typ.Kind() == reflect.Slice {
+		typ = typ.Elem()
+	}
+	if typ.Kind() != reflect.Struct || typ == reflect.TypeFor[time.Time]() {
+		return nil
+	}
+	for i := range typ.NumField() {
+		if tag := typ.Field(i).Tag.Get("yaml"); tag != "-" {
+			keys = append(append(keys, tag), yamlKeys(typ.Field(i).Type)...)
+		}
+	}
+	return keys
 }

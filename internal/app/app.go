@@ -34,6 +34,9 @@ type Options struct {
 	Now     func() time.Time // nil: the system's clock
 	Migrate bool             // bring the store to the program's schema first
 	Listen  bool             // accept notifications, if the configuration says where
+
+	// Schedule is the clock of the job schedules; zero: Now.
+	Schedule schedule.Clock
 }
 
 // App is a running cardbatch.
@@ -155,8 +158,12 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 
 	// The clock that drives it all.
+	scheduleClock := o.Schedule
+	if scheduleClock.Now == nil {
+		scheduleClock.Now = a.now
+	}
 	a.scheduler, err = schedule.New(schedule.Config{
-		Jobs: a.jobs, Ledger: a.store, Session: session, Log: a.log, Now: a.now,
+		Jobs: a.jobs, Ledger: a.store, Session: session, Log: a.log, Clock: scheduleClock,
 		Stages: map[string]schedule.Stage{
 			schedule.StagePickup: a.pickup,
 			schedule.StageSubmit: a.submit,
@@ -261,13 +268,11 @@ func LoadJobs(cfg *config.Config) ([]schedule.Job, error) {
 // writing. It does not migrate.
 func OpenStore(ctx context.Context, cfg *config.Config, readOnly bool, now func() time.Time) (*store.Store, error) {
 	s, err := store.Open(ctx, store.Config{Path: cfg.StorePath(), ReadOnly: readOnly, Now: now})
-	switch {
-	case errors.Is(err, store.ErrSchema):
-		return nil, exitcode.Mark(fmt.Errorf("open the store: %w", err), exitcode.Failed, "`cardbatch migrate` brings it up to date")
-	case errors.Is(err, os.ErrNotExist):
-		return nil, exitcode.Mark(fmt.Errorf("open the store: %w", err), exitcode.Failed, "`cardbatch migrate` or `cardbatch serve` creates it")
-	case err != nil:
-		return nil, fmt.Errorf("open the store: %w", err)
+	if errors.Is(err, store.ErrSchema) {
+		err = exitcode.Mark(err, exitcode.Failed, "`cardbatch migrate` creates it or brings it up to date")
+	}
+	if err != nil {
+		return nil, err
 	}
 	return s, nil
 }

@@ -134,21 +134,21 @@ func TestRunErrors(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		spoil func(t *testing.T, w *world)
+		spoil func(w *world)
 		want  exitcode.Code
 		text  string
 	}{
-		{"a key that is none", func(t *testing.T, w *world) { w.write(t, "seal.key", "short") }, exitcode.Config, "sealing key k1"},
-		{"a key that is gone", func(t *testing.T, w *world) { must(t, os.Remove(filepath.Join(w.dir, "token.pem"))) }, exitcode.Config, "token.pem"},
-		{"a bad job", func(t *testing.T, w *world) { w.write(t, "jobs/pickup.yaml", "name: pickup\n") }, exitcode.Config, "pickup.yaml"},
-		{"a job for nobody", func(t *testing.T, w *world) {
+		{"a key that is none", func(w *world) { w.write(t, "seal.key", "short") }, exitcode.Config, "sealing key k1"},
+		{"a key that is gone", func(w *world) { must(t, os.Remove(filepath.Join(w.dir, "token.pem"))) }, exitcode.Config, "token.pem"},
+		{"a bad job", func(w *world) { w.write(t, "jobs/pickup.yaml", "name: pickup\n") }, exitcode.Config, "pickup.yaml"},
+		{"a job for nobody", func(w *world) {
 			w.write(t, "jobs/x.yaml", "name: x\nstage: pickup\nafter: [pickup]\ntime_zone: UTC\nselect: {sources: [nowhere], issuers: [ISSUER0009]}\n")
 		}, exitcode.Config, `"nowhere" is not a source`},
-		{"a drop that is gone", func(t *testing.T, w *world) { must(t, os.RemoveAll(filepath.Join(w.dir, "drop"))) }, exitcode.Config, "open drop bank"},
+		{"a drop that is gone", func(w *world) { must(t, os.RemoveAll(filepath.Join(w.dir, "drop"))) }, exitcode.Config, "open drop bank"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
-			tc.spoil(t, w)
+			tc.spoil(w)
 			_, err := app.New(t.Context(), app.Options{Config: w.cfg, Logger: ops.NewLogger(w.log, "error", "json", time.Now), Migrate: true})
 			if got := exitcode.Of(err); got != tc.want || !strings.Contains(err.Error(), tc.text) {
 				t.Errorf("exit code %d, %v", got, err)

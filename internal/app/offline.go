@@ -14,6 +14,7 @@ import (
 
 	"cardbatch/internal/cardholder"
 	"cardbatch/internal/drop"
+	"cardbatch/internal/exitcode"
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
@@ -55,6 +56,10 @@ func (v *Verdict) Clean() bool { return v.Accepted && v.Rejected == 0 }
 // file if that lies beside it, and returns what it would make of it. Nothing is
 // moved, stored or sent, and history is not looked at.
 func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
+	if strings.HasSuffix(path, orderfile.ControlSuffix) {
+		return Verdict{}, exitcode.Mark(errors.New("this is a control file"), exitcode.Usage,
+			"name the order file; its control file is read when it lies beside it")
+	}
 	if _, err := os.Stat(path); err != nil {
 		return Verdict{}, fmt.Errorf("read order file: %w", err)
 	}

@@ -50,7 +50,7 @@ var only = []struct {
 	{"github.com/pressly/goose/v3", []string{"internal/store"}, "migrations stay with the adapter that runs them"},
 	{"github.com/gocarina/gocsv", []string{"internal/orderfile", "internal/report"}, "CSV is a detail of the two file codecs"},
 	{"github.com/robfig/cron/v3", []string{"internal/schedule"}, "cron parses and triggers; correctness is in the ledger"},
-	{"github.com/goccy/go-yaml", []string{"internal/strictyaml", "internal/d1/d1sim/...", "cmd/d1sim"}, "there is one way to get a configuration"},
+	{"github.com/goccy/go-yaml", []string{"internal/strictyaml", "internal/d1/d1sim/...", "cmd/d1sim"}, "there is one way to read what operators write"},
 	{"github.com/spf13/cobra", []string{"cmd/cardbatch", "cmd/d1sim", "cmd/demo"}, "the command line is a shell around app"},
 	{module + "/internal/app", []string{"cmd/..."}, "wiring is used by programs only"},
 	{module + "/internal/d1/d1sim/...", []string{"internal/d1/d1sim/...", "cmd/d1sim", "cmd/demo"}, "the simulator is never linked into cardbatch"},

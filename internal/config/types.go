@@ -20,7 +20,7 @@ type File string
 // Dir is the path of a directory.
 type Dir string
 
-const credentialPrefix = "credential:"
+const credentialPrefix = "credential:" //nolint:gosec // it says where one is
 
 // Path returns where the file is. It fails for a credential when the process
 // was started without credentials.
@@ -104,7 +104,7 @@ func (c *Config) resolve(dir string) {
 
 // walkFiles visits every File of the configuration, in the order of its fields.
 func walkFiles(v reflect.Value, key string, visit func(string, *File)) {
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // a configuration has no other kinds with files inside
 	case reflect.Struct:
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Tag.Get("yaml")

@@ -59,6 +59,9 @@ type Deliveries interface {
 	// RenameDelivery gives a planned delivery another revision and name. It
 	// fails when its destination has one of that name.
 	RenameDelivery(ctx context.Context, id int64, revision int, name string) error
+	// CoverDeliveries records that nothing has changed in what deliveries
+	// tell, up to an event.
+	CoverDeliveries(ctx context.Context, ids []int64, upTo int64) error
 	// MarkDelivered records that a planned delivery has arrived.
 	MarkDelivered(ctx context.Context, id, rows, size int64, sha256 string) error
 }

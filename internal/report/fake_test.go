@@ -203,6 +203,13 @@ func (m *memory) RenameDelivery(_ context.Context, id int64, revision int, name 
 	return m.fault("RenameDelivery")
 }
 
+func (m *memory) CoverDeliveries(_ context.Context, ids []int64, upTo int64) error {
+	for _, id := range ids {
+		m.deliveries[id-1].UpToEvent = max(m.deliveries[id-1].UpToEvent, upTo)
+	}
+	return m.fault("CoverDeliveries")
+}
+
 func (m *memory) MarkDelivered(_ context.Context, id, rows, size int64, sha256 string) error {
 	if err := m.fault("MarkDelivered before"); err != nil {
 		return err

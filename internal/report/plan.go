@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -107,15 +108,21 @@ func (r *run) planReconciliations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var unchanged []int64
 	for _, d := range due {
 		if d.last != nil && changed[d.batch.No] <= d.last.UpToEvent {
+			unchanged = append(unchanged, d.last.ID)
 			continue
 		}
 		if err := r.planForBatch(ctx, l, issuance.DeliverReconciliation, d.batch, d.place, upTo); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(unchanged) == 0 {
+		return nil
+	}
+	// Batches that rest for days must not have us read days of events every minute.
+	return r.store.CoverDeliveries(ctx, unchanged, upTo)
 }
 
 // candidate is a batch whose reconciliation is due if something has changed
@@ -190,6 +197,10 @@ func (r *run) planForBatch(ctx context.Context, l *ledger, kind issuance.Deliver
 		d.Revision++ // an earlier file had the same name
 	}
 	d, err := r.store.PlanDelivery(ctx, d)
+	if errors.Is(err, issuance.ErrNameTaken) {
+		r.log.Warn().Str("stage", "report").Str("batch", b.ID).Str("file", d.Name).Msg("another run has just planned this report")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -234,6 +245,10 @@ func (r *run) planStatus(ctx context.Context, issuer *Issuer) error {
 	d.UpToEvent = max(d.UpToEvent, d.AfterEvent)
 	d.Name = r.fileName(&d, nil)
 	_, err = r.store.PlanDelivery(ctx, d)
+	if errors.Is(err, issuance.ErrNameTaken) {
+		r.log.Warn().Str("stage", "report").Str("issuer", d.IssuerID).Str("file", d.Name).Msg("another run has just planned this report")
+		return nil
+	}
 	return err
 }
 

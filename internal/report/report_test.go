@@ -198,7 +198,11 @@ func TestEditionsOfAReconciliation(t *testing.T) {
 	n.pass(19 * time.Hour)
 	step("the last edition is 20 hours old", 1)
 	n.pass(24 * time.Hour)
+	n.store.addEvent(issuance.Event{Batch: no + 1, Kind: issuance.KindBatch}) // of another batch
 	step("old, but nothing new", 0)
+	if last := n.store.deliveries[1].UpToEvent; last != int64(len(n.store.events)) {
+		t.Errorf("the second edition covers %d events of %d: the next run reads them again", last, len(n.store.events))
+	}
 	n.hear(no, 2, issuance.CardShipped, issuance.Shipment{})
 	n.pass(time.Minute)
 	n.decide(no, issuance.BatchClosed)
@@ -351,6 +355,23 @@ func TestOneDeadDestinationDoesNotStopTheOthers(t *testing.T) {
 	dead.fault = func(string) error { return nil }
 	if got := n.run(receiptKind); got.Receipts != 2 || got.Pending != 0 {
 		t.Errorf("once it is back: %+v", got)
+	}
+}
+
+func TestAnotherRunPlansAtTheSameTime(t *testing.T) {
+	n := newNight(t)
+	n.take("cards-1.csv", issuance.BatchAccepted, issuance.Why{})
+	other := n.stage()
+	n.store.fault = func(op string) error {
+		if op == "Deliveries" { // this run has read the ledger, and now the other one plans
+			n.store.fault = func(string) error { return nil }
+			_, err := other.RunOnce(t.Context(), Options{Kinds: []string{receiptKind}})
+			return err
+		}
+		return nil
+	}
+	if got := n.run(receiptKind); len(n.store.deliveries) != 1 || len(n.files("reports")) != 2 {
+		t.Errorf("summary %+v, deliveries %+v, files %v", got, n.store.deliveries, n.files("reports"))
 	}
 }
 

@@ -90,15 +90,16 @@ func summaryOf(r Result, err error) string {
 }
 
 func (s *Scheduler) logEnd(log zerolog.Logger, run issuance.Run, r Result, err error, took time.Duration) {
-	e := log.Info()
+	level := zerolog.InfoLevel
 	switch {
 	case run.Outcome == issuance.RunFailed:
-		e = log.Error().Err(err)
+		level = zerolog.ErrorLevel
 	case r.Idle:
-		e = log.Debug()
+		level = zerolog.DebugLevel
 	}
-	if b, merr := json.Marshal(r.Summary); merr == nil && r.Summary != nil {
-		e = e.RawJSON("count", b)
+	count := []byte("null")
+	if b, merr := json.Marshal(r.Summary); merr == nil {
+		count = b
 	}
-	e.Str("code", string(run.Outcome)).Dur("duration", took).Msg("run ended")
+	log.WithLevel(level).Err(err).RawJSON("count", count).Str("code", string(run.Outcome)).Dur("duration", took).Msg("run ended")
 }

@@ -52,7 +52,20 @@ type Config struct {
 	Ledger  Ledger
 	Session string
 	Log     zerolog.Logger
-	Now     func() time.Time
+	Clock
+}
+
+// Clock is the time that the schedules go by.
+type Clock struct {
+	Now func() time.Time
+	// Speed is how many seconds of Now pass in a real one; 0 means 1. A night
+	// can be played faster with it.
+	Speed int
+}
+
+// timer fires when d has passed on the clock.
+func (c Clock) timer(d time.Duration) *time.Timer {
+	return time.NewTimer(d / time.Duration(max(c.Speed, 1)))
 }
 
 // Scheduler runs jobs.

@@ -79,15 +79,15 @@ func (l *ledger) lines(job string) []string {
 // world is a scheduler on a clock that can be set.
 type world struct {
 	*schedule.Scheduler
-	ledger  *ledger
-	offset  atomic.Int64
-	started time.Time // real start, for the offset
+	ledger *ledger
+	offset atomic.Int64
 }
 
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())).UTC() }
 
 func (w *world) set(t *testing.T, text string) {
-	w.offset.Store(int64(at(t, text).Sub(time.Now())))
+	t.Helper()
+	w.offset.Store(int64(time.Until(at(t, text))))
 }
 
 type stageFunc = func(context.Context, schedule.Task) (schedule.Result, error)
@@ -108,7 +108,7 @@ func begin(t *testing.T, l *ledger, start string, stages map[string]stageFunc, j
 	}
 	var err error
 	w.Scheduler, err = schedule.New(schedule.Config{
-		Jobs: jobs, Stages: converted, Ledger: l, Session: "s1", Log: zerolog.Nop(), Now: w.now,
+		Jobs: jobs, Stages: converted, Ledger: l, Session: "s1", Log: zerolog.Nop(), Clock: schedule.Clock{Now: w.now},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -268,14 +268,17 @@ func TestNoOverlapAndLateRuns(t *testing.T) {
 
 func TestAfterWakesAndCoalesces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		idle := true
-		pickup := func(context.Context, schedule.Task) (schedule.Result, error) { return schedule.Result{Idle: idle}, nil }
+		var idle atomic.Bool
+		idle.Store(true)
+		pickup := func(context.Context, schedule.Task) (schedule.Result, error) {
+			return schedule.Result{Idle: idle.Load()}, nil
+		}
 		w := begin(t, &ledger{}, "2026-03-02T11:59:30Z", map[string]stageFunc{"pickup": pickup, "submit": done},
 			named(t, "p", "pickup", `schedule: "* * * * *"`), named(t, "q", "pickup", `schedule: "* * * * *"`),
 			named(t, "s", "submit", "after: [p, q]"))
 		pass(time.Minute)
 		expect(t, w.ledger.lines("s"))
-		idle = false
+		idle.Store(false)
 		pass(time.Minute)
 		got := w.ledger.lines("s")
 		if len(got) < 1 || len(got) > 2 || got[0] != "after done" {
@@ -317,7 +320,7 @@ func TestStopEndsRunningStages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &ledger{}
 		s, err := schedule.New(schedule.Config{
-			Jobs: []schedule.Job{named(t, "p", "pickup", "after: [x]")}, Ledger: l, Log: zerolog.Nop(), Now: time.Now,
+			Jobs: []schedule.Job{named(t, "p", "pickup", "after: [x]")}, Ledger: l, Log: zerolog.Nop(), Clock: schedule.Clock{Now: time.Now},
 			Stages: map[string]schedule.Stage{"pickup": func(ctx context.Context, _ schedule.Task) (schedule.Result, error) {
 				<-ctx.Done()
 				return schedule.Result{}, nil // stopped at a safe point
@@ -354,7 +357,7 @@ func TestLedgerTrouble(t *testing.T) {
 func TestRunJobOfAnotherProcess(t *testing.T) {
 	l := &ledger{runs: []issuance.Run{{ID: 1, Job: "p"}}}
 	s, err := schedule.New(schedule.Config{Jobs: []schedule.Job{named(t, "p", "pickup", `schedule: "0 6 * * *"`)},
-		Stages: map[string]schedule.Stage{"pickup": done}, Ledger: l, Log: zerolog.Nop(), Now: time.Now})
+		Stages: map[string]schedule.Stage{"pickup": done}, Ledger: l, Log: zerolog.Nop(), Clock: schedule.Clock{Now: time.Now}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -166,7 +166,7 @@ func (w *worker) wait(ctx context.Context) (woken, ok bool) {
 	if dues := w.job.Between(now, now.Add(lookEvery)); len(dues) > 0 {
 		rest = dues[0].At.Sub(now)
 	}
-	timer := time.NewTimer(rest)
+	timer := w.cfg.timer(rest)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -180,7 +180,7 @@ func (w *worker) wait(ctx context.Context) (woken, ok bool) {
 
 // pause rests without listening for other jobs. It reports false when ctx is done.
 func (w *worker) pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
+	timer := w.cfg.timer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -27,7 +27,7 @@ func (d *Document) Decode(into any) {
 var durationType = reflect.TypeFor[time.Duration]()
 
 func (d *Document) decode(n ast.Node, key string, v reflect.Value) {
-	switch n.Type() {
+	switch n.Type() { //nolint:exhaustive // the others are decoded below
 	case ast.AnchorType, ast.AliasType, ast.MergeKeyType, ast.TagType:
 		d.add(n.GetToken(), key, "anchors, aliases, merge keys and tags are not supported; write the value out")
 		return

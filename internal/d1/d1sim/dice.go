@@ -65,7 +65,7 @@ func (b *bucket) take(l RateLimit, now time.Time) bool {
 	if b.last.IsZero() {
 		b.tokens = burst
 	} else {
-		b.tokens = min(burst, b.tokens+l.PerSecond*now.Sub(b.last).Seconds())
+		b.tokens = min(burst, b.tokens+l.PerSecond*max(0, now.Sub(b.last).Seconds()))
 	}
 	b.last = now
 	if b.tokens < 1 {

@@ -8,12 +8,13 @@ import (
 
 func ledgerTests() map[string]func(*world) {
 	return map[string]func(*world){
-		"a due time has one run":            oneRun,
-		"a job does not overlap itself":     noOverlap,
-		"a lost run may be run again":       lostRunAgain,
-		"runs are listed":                   runsListed,
-		"a file is planned and delivered":   delivered,
-		"a planned file takes another name": renamed,
+		"a due time has one run":              oneRun,
+		"a job does not overlap itself":       noOverlap,
+		"a lost run may be run again":         lostRunAgain,
+		"runs are listed":                     runsListed,
+		"a file is planned and delivered":     delivered,
+		"a planned file takes another name":   renamed,
+		"a delivered file covers more events": covered,
 	}
 }
 

@@ -20,3 +20,15 @@ func renamed(w *world) {
 	w.must(err)
 	w.equal(pending, []issuance.Delivery{first})
 }
+
+func covered(w *world) {
+	d, err := w.s.PlanDelivery(w.ctx(), issuance.Delivery{Kind: issuance.DeliverReconciliation, IssuerID: bank, Revision: 1,
+		Destination: "reports", Name: "a.reconciliation.csv", UpToEvent: 5})
+	w.must(err)
+	for _, step := range []struct{ upTo, want int64 }{{9, 9}, {7, 9}} {
+		w.must(w.s.CoverDeliveries(w.ctx(), []int64{d.ID}, step.upTo))
+		all, err := w.s.Deliveries(w.ctx(), issuance.DeliveryFilter{})
+		w.must(err)
+		w.equal(all[0].UpToEvent, step.want)
+	}
+}

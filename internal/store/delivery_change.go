@@ -29,3 +29,17 @@ func (s *Store) RenameDelivery(ctx context.Context, id int64, revision int, name
 		return err
 	})
 }
+
+// CoverDeliveries notes that nothing has changed in what the given files tell
+// up to an event, so that nobody has to look at the events before it again.
+// It never takes a file back to an earlier event.
+func (s *Store) CoverDeliveries(ctx context.Context, ids []int64, upTo int64) error {
+	return s.write(ctx, "cover deliveries", func(t *tx) error {
+		for _, id := range ids {
+			if _, err := t.exec(`UPDATE delivery SET up_to_event = $1 WHERE id = $2 AND up_to_event < $1`, upTo, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
