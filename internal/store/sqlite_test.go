@@ -42,7 +42,7 @@ func TestSettingsOnEveryConnection(t *testing.T) {
 		want map[string]string
 	}{
 		"writer": {writerDSN(path), map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "15000",
-			"recursive_triggers": "1", "temp_store": "2", "query_only": "0", "secure_delete": "2", "wal_autocheckpoint": "8000"}},
+			"recursive_triggers": "1", "temp_store": "2", "query_only": "0", "secure_delete": "2", "wal_autocheckpoint": "4000"}},
 		"reader": {readerDSN(path), map[string]string{"journal_mode": "wal", "busy_timeout": "15000", "query_only": "1", "temp_store": "2"}},
 	} {
 		db, err := openPool(tc.dsn, 3)
@@ -210,7 +210,7 @@ func TestBalanceSees(t *testing.T) {
 // must find its rows by index.
 func TestPlans(t *testing.T) {
 	s := loadedStore(t)
-	queries := []string{sqlOpenBatches, sqlUnknown, sqlWatched, sqlAdvance}
+	queries := []string{sqlOpenBatches, sqlUnknown, sqlWatched, sqlAdvance, sqlOrder, sqlNotLive}
 	must(t, s.write(t.Context(), "collect", func(tx *tx) error {
 		for q := range tx.stmts.known {
 			queries = append(queries, q)
@@ -226,8 +226,8 @@ func TestPlans(t *testing.T) {
 		}
 		for _, step := range plan(t, s.readers, q) {
 			words := strings.Fields(step)
-			// The keys given, and the runs that are open, are few.
-			if words[0] == "SCAN" && !slices.Contains([]string{"j", "json_each", "run", "CONSTANT"}, words[1]) {
+			// The keys given, the runs that are open, and batches are few.
+			if words[0] == "SCAN" && !slices.Contains([]string{"j", "json_each", "run", "batch", "CONSTANT"}, words[1]) {
 				t.Errorf("%s: %s", q, step)
 			}
 		}
