@@ -118,7 +118,7 @@ func (t *tx) hearFirst(r *record, op issuance.Operation, why issuance.Why) error
 	if err := t.changed(r, events...); err != nil {
 		return err
 	}
-	r.NextAttemptAt, r.Asks = fromMicros(0), 0
+	r.NextAttemptAt, r.Asks, r.NotFound = fromMicros(0), 0, 0
 	if err := t.saveState(r); err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ func (t *tx) record(r *record, out issuance.Outcome, current bool, stage, sessio
 	if err := t.change(r, out.To, why); err != nil {
 		return err
 	}
-	r.NextAttemptAt, r.Asks = time.Time{}, 0
+	r.NextAttemptAt, r.Asks, r.NotFound = time.Time{}, 0, 0
 	if out.To == issuance.Ready || out.To == issuance.Unknown {
 		r.NextAttemptAt = out.NextAttemptAt
 	}
@@ -169,8 +169,8 @@ func (s *Store) DecideUnknown(ctx context.Context, outcomes []issuance.Outcome) 
 			}
 			unknown := r.State == issuance.Unknown && r.Attempts == out.Attempt
 			if unknown && out.To == issuance.Unknown {
-				if _, err := t.exec(`UPDATE orders SET asks = asks + 1, next_attempt_at = $1 WHERE ref = $2`,
-					micros(out.NextAttemptAt), int64(out.Ref)); err != nil {
+				if _, err := t.exec(`UPDATE orders SET asks = asks + 1, not_found = $1, next_attempt_at = $2 WHERE ref = $3`,
+					out.NotFound, micros(out.NextAttemptAt), int64(out.Ref)); err != nil {
 					return err
 				}
 				continue

@@ -196,17 +196,21 @@ func decideUnknown(w *world) {
 	}
 	later := w.clock.now().Add(time.Minute)
 	outs := []issuance.Outcome{outcome(claims[0], issuance.Ready), outcome(claims[1], issuance.Held), outcome(claims[2], issuance.Unknown), outcome(claims[3], issuance.Submitted)}
-	outs[1].Code, outs[2].NextAttemptAt = issuance.OutcomeUnclear, later
+	outs[1].Code, outs[2].NextAttemptAt, outs[2].NotFound = issuance.OutcomeUnclear, later, 1
 	stale := outcome(claims[0], issuance.Held)
 	stale.Attempt = 0
 	w.must(w.s.DecideUnknown(w.ctx(), append([]issuance.Outcome{stale}, outs...)))
+	if o := w.order("later"); o.Asks != 1 || o.NotFound != 1 {
+		w.Errorf("later is %+v", o)
+	}
+	outs[2].NotFound = 0
 	w.must(w.s.DecideUnknown(w.ctx(), outs[2:3]))
 	w.wantState("again", issuance.Ready)
 	w.wantState("found", issuance.Submitted)
 	if o := w.order("held"); o.State != issuance.Held || o.Code != issuance.OutcomeUnclear {
 		w.Errorf("held is %+v", o)
 	}
-	if o := w.order("later"); o.State != issuance.Unknown || o.Asks != 2 || !o.NextAttemptAt.Equal(later) {
+	if o := w.order("later"); o.State != issuance.Unknown || o.Asks != 2 || o.NotFound != 0 || !o.NextAttemptAt.Equal(later) {
 		w.Errorf("later is %+v", o)
 	}
 	w.balance()
