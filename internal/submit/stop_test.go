@@ -88,6 +88,31 @@ func TestRefusalsFromTheStart(t *testing.T) {
 	})
 }
 
+// The job comes back every minute all night: what stopped the last run must not
+// cost as much again, or a mistake in the set-up refuses the file bit by bit.
+func TestRefusalsGoOnInTheNextRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mended := false
+		b := newBench(t, 200, Config{InFlight: 16}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
+			if mended {
+				return accept(ctx, i, c)
+			}
+			return "", &retry.Error{Class: retry.Refused, Status: 403, Code: "FORBIDDEN_OPERATION"}
+		})
+		for range 10 {
+			if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrRefusals) {
+				t.Fatalf("error %v", err)
+			}
+		}
+		b.check(t, states{issuance.Refused: 20 + 9, issuance.Ready: 180 - 9})
+		mended = true
+		if _, err := b.RunOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.check(t, states{issuance.Refused: 20 + 9, issuance.Submitted: 180 - 9})
+	})
+}
+
 // With many requests in flight, a stop costs at most those on top.
 func TestRefusalsWhileWide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
