@@ -43,6 +43,7 @@ type brake struct {
 	unreachableStop int
 	unknownStop     int
 
+	met         bool // D1 has given a usable answer in this run
 	proven      bool // the set-up works: an order was accepted, or refused for a reason of its own
 	refusals    streak
 	unreachable int // in a row
@@ -63,6 +64,7 @@ func (b *brake) see(a answer) (int, error) {
 	if a.kind != unopened {
 		b.unopened = 0
 	}
+	b.met = b.met || a.kind == accepted || a.kind == refused || a.kind == throttled
 	switch a.kind {
 	case accepted:
 		b.proven, b.refusals = true, streak{}
@@ -104,6 +106,15 @@ func (b *brake) stop() error {
 		return fmt.Errorf("%w: no usable answer %d times in a row", ErrUnavailable, b.unclear)
 	case b.unopened >= b.refusalStop:
 		return fmt.Errorf("%w, %d in a row", ErrPayloads, b.unopened)
+	}
+	return nil
+}
+
+// end is what there is to say of a run that no rule has stopped. One of too few
+// orders for the rules may have found nobody all the same.
+func (b *brake) end() error {
+	if n := b.unreachable + b.unclear; n > 0 && !b.met {
+		return fmt.Errorf("%w: no usable answer to any of %d orders", ErrUnavailable, n)
 	}
 	return nil
 }

@@ -306,6 +306,19 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// A single question that finds nobody is enough when there is no other.
+func TestUnreachableForTheOnlyQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{}, func(string) ([]issuance.Operation, error) {
+			return nil, retry.Transport(errors.New("connection refused"), false)
+		})
+		b.store.add(issuance.Order{State: issuance.Unknown, Attempts: 1})
+		if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
 func TestThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Config{}, func(string) ([]issuance.Operation, error) {
