@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,7 +155,7 @@ func (p *pass) send(going, calls context.Context, c issuance.Claim) bool {
 		return false
 	}
 	p.sent.Add(1)
-	operationID, err := p.Send(calls, c, body)
+	operationID, err := p.call(calls, c, body)
 	done()
 	out, told := p.judge(c, operationID, err, p.Now())
 	p.learn(told)
@@ -166,6 +167,22 @@ func (p *pass) send(going, calls context.Context, c issuance.Claim) bool {
 	}
 	p.answers <- out
 	return true
+}
+
+var errPanic = errors.New("sending panicked")
+
+// call sends. The recover is here because workers are goroutines of their own:
+// one order that brings out a bug would end the daemon, and again when it is
+// sent again.
+func (p *pass) call(ctx context.Context, c issuance.Claim, body []byte) (operationID string, err error) {
+	defer func() {
+		if recover() != nil { // its value may hold data of the order, the stack does not
+			p.Log.Error().Str("stage", "submit").Str("issuer", p.IssuerID).Err(fmt.Errorf("%w:\n%s", errPanic, debug.Stack())).
+				Msg("panic while sending an order")
+			operationID, err = "", errPanic
+		}
+	}()
+	return p.Send(ctx, c, body)
 }
 
 // learn opens or closes lanes after an answer, or stops the run.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,6 +113,26 @@ func TestFewOrders(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A bug that one order or answer brings out ends neither the daemon nor the
+// run. Nobody knows how far the request got.
+func TestPanicWhileSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 40, Config{InFlight: 4}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
+			if c.OrderID == "ord-00020" {
+				panic("4111111111111111")
+			}
+			return accept(ctx, i, c)
+		})
+		if _, err := b.RunOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.check(t, states{issuance.Submitted: 39, issuance.Unknown: 1})
+		if log := b.log.String(); strings.Contains(log, "4111") || !strings.Contains(log, "panic") {
+			t.Errorf("the log says %s", log)
+		}
+	})
 }
 
 // The job comes back every minute all night: what stopped the last run must not
