@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -312,6 +314,63 @@ func TestOneBadSourceDoesNotStopTheOthers(t *testing.T) {
 	}
 	if sum.Accepted != 1 {
 		t.Errorf("the other source was not worked: %+v", sum)
+	}
+}
+
+// A line break cannot stand in a path of ours, and a name too long for its
+// place in the archive could never be moved there.
+func TestAFileWhoseNameCannotBeUsedStopsNoOther(t *testing.T) {
+	b := newBench(t)
+	for i, name := range []string{"a\nb.csv", "a" + strings.Repeat("n", 220) + ".csv"} {
+		b.drops(b.generate(name, int64(7+i), orderfiletest.Options{Rows: 1, Seed: 7}))
+	}
+	for i := range int64(2) {
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i+1, orderfiletest.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+		if sum := b.mustRun(); sum.Accepted != 1 {
+			t.Errorf("run %d: %+v, want one file accepted", i, sum)
+		}
+	}
+	if n := strings.Count(b.logs.String(), `"level":"error"`); n != 4 {
+		t.Errorf("%d errors logged for two files in two runs:\n%s", n, b.logs)
+	}
+}
+
+// deniedDrop refuses to read some files.
+type deniedDrop struct {
+	intake.Drop
+	denied string // part of their names
+}
+
+func (d deniedDrop) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	if strings.Contains(name, d.denied) {
+		return nil, fmt.Errorf("open %s: %w", name, fs.ErrPermission)
+	}
+	return d.Drop.Open(ctx, name)
+}
+
+func TestAFileThatMayNotBeReadStopsNoOther(t *testing.T) {
+	for denied, code := range map[string]issuance.Code{
+		"cards-1.csv.ctl": issuance.ControlInvalid,
+		"cards-1.csv.2":   issuance.FileUnreadable, // the order file only, under its taken name
+	} {
+		t.Run(denied, func(t *testing.T) {
+			b := newBench(t)
+			b.source().Drop = deniedDrop{b.source().Drop, denied}
+			for i := int64(1); i <= 2; i++ {
+				b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, orderfiletest.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+			}
+			if sum := b.mustRun(); sum.Accepted != 1 || sum.Refused != 1 {
+				t.Fatalf("%+v, want one file accepted and the other refused", sum)
+			}
+			all, err := b.store.Batches(t.Context(), issuance.BatchFilter{States: []issuance.BatchState{issuance.BatchRefused}})
+			b.must(err)
+			if len(all) != 1 || all[0].FileName != "cards-1.csv" || all[0].Code != code {
+				t.Errorf("refused: %+v, want cards-1.csv with %s", all, code)
+			}
+			if left := b.files("quarantine"); len(left) != 2 {
+				t.Errorf("the quarantine has %q", left)
+			}
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"path"
 
 	"golang.org/x/sync/errgroup"
@@ -44,6 +45,10 @@ type chunk struct {
 // whatever the timing.
 func (s *Stage) load(ctx context.Context, src *Source, b *issuance.Batch) (_ loaded, err error) {
 	f, err := src.Drop.Open(ctx, path.Join(src.Directory, takenName(b, b.FileName)))
+	if errors.Is(err, fs.ErrPermission) {
+		// Waiting for the right would keep the issuer's other files waiting, too.
+		return loaded{fault: refuse(issuance.FileUnreadable, "the file may not be read: permission denied")}, nil
+	}
 	if err != nil {
 		return loaded{}, fmt.Errorf("open %s: %w", b.FileName, err)
 	}

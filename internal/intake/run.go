@@ -154,7 +154,14 @@ func (s *Stage) complete(ctx context.Context, src *Source) ([]drop.Entry, error)
 	}
 	var complete []drop.Entry
 	for _, e := range candidates {
-		if src.isComplete(e.Name, names, times) {
+		switch {
+		case !src.isComplete(e.Name, names, times):
+		case !nameable(e.Name):
+			// Claimed, it could be neither moved nor answered, and would keep
+			// the issuer's other files waiting for ever.
+			s.Logger.Error().Str("source", src.Name).Str("file", e.Name).
+				Msg("left alone: a file of such a name can be neither moved nor answered; rename it")
+		default:
 			complete = append(complete, e)
 		}
 	}

@@ -17,6 +17,14 @@ const (
 	maxControl    = 64 << 10 // bytes; a control file is a few hundred
 )
 
+// maxName is the most bytes that the name of an order file may have, as in the
+// contract of the control file. Names that we derive from it, such as that of
+// the receipt in the quarantine, must stay below the 255 of file systems.
+const maxName = 200
+
+// nameable reports whether names of ours can be derived from that of a file.
+func nameable(name string) bool { return len(name) <= maxName && drop.CheckName(name) == nil }
+
 // takenName is the unique name under which a claimed file hides, in its own
 // directory because servers always allow that rename. It is derived, so that a
 // restart finds the file again.
@@ -56,7 +64,8 @@ func (s *Stage) exists(ctx context.Context, src *Source, dir, name string) (bool
 	return false, nil
 }
 
-// readControl returns the bytes of the hidden control file.
+// readControl returns the bytes of the hidden control file. It fails with
+// [fs.ErrPermission] when the file may not be read.
 func (s *Stage) readControl(ctx context.Context, src *Source, b *issuance.Batch) (_ []byte, err error) {
 	f, err := src.Drop.Open(ctx, path.Join(src.Directory, takenName(b, b.FileName+controlSuffix)))
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -78,6 +79,9 @@ func (s *Stage) checkControl(ctx context.Context, src *Source, b *issuance.Batch
 		return verdict{}, err
 	}
 	content, err := s.readControl(ctx, src, b)
+	if errors.Is(err, fs.ErrPermission) {
+		return refuse(issuance.ControlInvalid, "the control file %s may not be read: permission denied", name), nil
+	}
 	if err != nil {
 		return verdict{}, err
 	}
