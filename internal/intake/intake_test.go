@@ -136,6 +136,19 @@ func TestRefusedFiles(t *testing.T) {
 	}
 }
 
+// The receipt shows the checksum as that of the file: of a part it would send
+// people looking for a damaged transfer.
+func TestAFileNotReadToItsEndHasNoChecksum(t *testing.T) {
+	b := newBench(t)
+	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 2000, Seed: 1})
+	g.content = bytes.Replace(g.content, []byte("card_id"), []byte("cardid"), 1)
+	b.drops(g)
+	b.mustRun()
+	if got := b.only(); got.Code != issuance.HeaderInvalid || got.SHA256 != "" || got.Size != int64(len(g.content)) {
+		t.Errorf("code %s, checksum %q, size %d; want no checksum and %d bytes", got.Code, got.SHA256, got.Size, len(g.content))
+	}
+}
+
 func TestRepeatedFiles(t *testing.T) {
 	options := orderfiletest.Options{Rows: 20, Seed: 4}
 	other := orderfiletest.Options{Rows: 20, Seed: 5, Prefix: "oth"}

@@ -24,9 +24,9 @@ const chunkRows = 256
 
 // loaded is what one pass over a file found.
 type loaded struct {
-	size           int64
 	rows           int64
-	sha256         string
+	size           int64            // with sha256 known only of a file that was read to its end
+	sha256         string           // in hexadecimal digits
 	products       map[string]int64 // rows of the products that the control file counts
 	endedInsideRow bool
 	fault          verdict // why the file cannot be read to its end
@@ -77,7 +77,9 @@ func (s *Stage) load(ctx context.Context, src *Source, b *issuance.Batch) (_ loa
 	if err := group.Wait(); err != nil {
 		return loaded{}, fmt.Errorf("load %s: %w", b.FileName, err)
 	}
-	result.size, result.sha256 = m.n, hex.EncodeToString(m.sum.Sum(nil))
+	if m.ended {
+		result.size, result.sha256 = m.n, hex.EncodeToString(m.sum.Sum(nil))
+	}
 	return result, nil
 }
 
@@ -220,6 +222,7 @@ type meter struct {
 	sum   hash.Hash
 	n     int64
 	limit int64
+	ended bool
 	err   error
 }
 
@@ -233,7 +236,8 @@ func (m *meter) Read(p []byte) (int, error) {
 	if m.n > m.limit {
 		return n, errTooLarge
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	m.ended = errors.Is(err, io.EOF)
+	if err != nil && !m.ended {
 		m.err = err
 	}
 	return n, err

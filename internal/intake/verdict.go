@@ -47,7 +47,10 @@ func (s *Stage) judge(ctx context.Context, src *Source, b *issuance.Batch) (verd
 	if err != nil {
 		return verdict{}, err
 	}
-	b.Size, b.Rows, b.SHA256 = loaded.size, loaded.rows, loaded.sha256
+	b.Rows = loaded.rows
+	if loaded.sha256 != "" {
+		b.Size, b.SHA256 = loaded.size, loaded.sha256
+	}
 	if w := checkLoaded(b, loaded); w.refused() {
 		return w, nil
 	}
