@@ -28,6 +28,20 @@ déjà-vu.csv          5  -                    late
 	}
 }
 
+// Names of files are other people's: a line break must not break the table, an
+// escape sequence must not reach the terminal.
+func TestTableShowsNoControlCharacters(t *testing.T) {
+	table := newTable("file", "why")
+	table.add("a\nb.csv", "\x1b[31mred\x9b\u202e")
+	var b strings.Builder
+	if err := table.write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if want := "FILE     WHY\na\ufffdb.csv  \ufffd[31mred\ufffd\ufffd\n"; b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+}
+
 func TestThousands(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000"} {
 		if got := thousands(n); got != want {
