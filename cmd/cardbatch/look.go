@@ -68,7 +68,7 @@ func (s *settings) oneRun(w io.Writer, runs []issuance.Run, id string) error {
 		if s.output == outputJSON {
 			return writeJSON(w, viewRun(r))
 		}
-		return errors.Join(s.writeRuns(w, []issuance.Run{r}), writeSummary(w, r.Summary))
+		return errors.Join(s.writeRuns(w, []issuance.Run{r}), writeSummary(w, r.Summary, true))
 	}
 	return errNothing("run", id)
 }
@@ -92,8 +92,8 @@ func (s *settings) writeRuns(w io.Writer, runs []issuance.Run) error {
 	return t.write(w)
 }
 
-// writeSummary shows the counts of a run, one a line, and its error.
-func writeSummary(w io.Writer, summary string) error {
+// writeSummary shows the counts of a run, one a line, and on demand its error.
+func writeSummary(w io.Writer, summary string, withError bool) error {
 	var s struct {
 		Done  any    `json:"done"`
 		Error string `json:"error"`
@@ -112,8 +112,8 @@ func writeSummary(w io.Writer, summary string) error {
 		b.WriteString("\n")
 		writeCounts(&b, done)
 	}
-	if s.Error != "" {
-		b.WriteString("\nerror: " + s.Error + "\n")
+	if withError && s.Error != "" {
+		b.WriteString("\nerror: " + printable(s.Error) + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -130,9 +130,12 @@ func writeCounts(b *strings.Builder, counts any) {
 	}
 	for _, key := range sortedKeys(m) {
 		value := fmt.Sprint(m[key])
-		if f, isNumber := m[key].(float64); isNumber && f == float64(int64(f)) {
+		switch f, isNumber := m[key].(float64); {
+		case isNumber && f == float64(int64(f)):
 			value = thousands(int64(f))
+		case isNumber:
+			value = fmt.Sprintf("%.3f", f)
 		}
-		fmt.Fprintf(b, "  %-*s  %s\n", width, strings.ReplaceAll(key, "_", " "), value)
+		fmt.Fprintf(b, "  %-*s  %s\n", width, strings.ReplaceAll(key, "_", " "), printable(value))
 	}
 }

@@ -17,9 +17,9 @@ func TestTable(t *testing.T) {
 	if err := table.write(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := `FILE              ROWS  AT                   WHY
-a.csv        1,234,567  2026-03-01 22:15:03
-déjà-vu.csv          5  -                    late
+	want := `FILE              ROWS  AT                    WHY
+a.csv        1,234,567  2026-03-01 22:15:03Z
+déjà-vu.csv          5  -                     late
              ---------
              1,234,572
 `

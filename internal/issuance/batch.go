@@ -30,6 +30,12 @@ var batchSuccessors = map[BatchState][]BatchState{
 	BatchClosed:   {BatchAccepted},
 }
 
+// Valid reports whether s is one of the states.
+func (s BatchState) Valid() bool {
+	_, goesOn := batchSuccessors[s]
+	return goesOn || s == BatchRefused
+}
+
 // CanBecome reports whether a batch in state s may change to state to. A
 // settled or closed batch opens again only when an operator resubmits one of
 // its orders.
