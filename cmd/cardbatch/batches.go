@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"time"
 
@@ -15,8 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 )
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // batchView is a batch as JSON.
 type batchView struct {
@@ -147,15 +144,19 @@ func (s *settings) oneBatch(cmd *cobra.Command, st *store.Store, id string) erro
 			History []eventView `json:"history"`
 		}{v, viewEvents(events)})
 	}
-	facts := newTable("batch", v.ID)
-	for _, f := range [][2]string{{"file", v.File}, {"source", v.Source}, {"issuer", v.IssuerID}, {"business date", orDash(v.BusinessDate)},
+	facts := newTable("", "")
+	for _, f := range [][2]string{{"batch", v.ID}, {"file", v.File}, {"source", v.Source}, {"issuer", v.IssuerID}, {"business date", orDash(v.BusinessDate)},
 		{"state", v.State}, {"code", orDash(v.Code)}, {"reason", orDash(v.Reason)}, {"received", clock(v.ReceivedAt)},
 		{"sha256", orDash(v.SHA256)}, {"archived", orDash(v.Archived)}} {
 		facts.add(f[0], f[1])
 	}
 	equation := newTable("control equation", ">count")
 	for _, term := range v.totals.Terms() {
-		equation.add(term.Name, term.Count)
+		name := term.Name
+		if slices.Contains(issuance.Phases(), issuance.Phase(name)) {
+			name = "  " + name // a part of submitted
+		}
+		equation.add(name, term.Count)
 	}
 	return errors.Join(facts.write(w), line(w), equation.write(w), line(w), writeEvents(w, events))
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -95,47 +97,68 @@ func (s *settings) writeRuns(w io.Writer, runs []issuance.Run) error {
 // writeSummary shows the counts of a run, one a line, and on demand its error.
 func writeSummary(w io.Writer, summary string, withError bool) error {
 	var s struct {
-		Done  any    `json:"done"`
-		Error string `json:"error"`
+		Done  json.RawMessage `json:"done"`
+		Error string          `json:"error"`
 	}
 	if err := json.Unmarshal([]byte(summary), &s); err != nil {
-		return nil //nolint:nilerr // an old run may have none
+		return nil //nolint:nilerr // a run that was lost has none
 	}
-	var b strings.Builder
-	switch done := s.Done.(type) {
-	case []any:
-		for _, item := range done {
-			b.WriteString("\n")
-			writeCounts(&b, item)
+	all := []json.RawMessage{s.Done}
+	if list := []json.RawMessage(nil); json.Unmarshal(s.Done, &list) == nil {
+		all = list // one for each issuer
+	}
+	for _, counts := range all {
+		t := newTable("", "")
+		t.rows = pairs(counts)
+		if len(t.rows) == 0 {
+			continue
 		}
-	case map[string]any:
-		b.WriteString("\n")
-		writeCounts(&b, done)
+		if err := errors.Join(line(w), t.write(w)); err != nil {
+			return err
+		}
 	}
 	if withError && s.Error != "" {
-		b.WriteString("\nerror: " + printable(s.Error) + "\n")
+		_, err := fmt.Fprintf(w, "\nerror: %s\n", printable(s.Error))
+		return err
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return nil
 }
 
-func writeCounts(b *strings.Builder, counts any) {
-	m, ok := counts.(map[string]any)
-	if !ok {
-		return
+// pairs takes an object of JSON apart, in the order in which it is written.
+func pairs(object json.RawMessage) [][]string {
+	dec := json.NewDecoder(bytes.NewReader(object))
+	dec.UseNumber()
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return nil
+	}
+	var rows [][]string
+	var numbers []int
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return rows
+		}
+		var value any
+		if err := dec.Decode(&value); err != nil {
+			return rows
+		}
+		text := printable(fmt.Sprint(value))
+		if n, ok := value.(json.Number); ok {
+			numbers = append(numbers, len(rows))
+			if whole, err := n.Int64(); err == nil {
+				text = thousands(whole)
+			} else if f, err := n.Float64(); err == nil {
+				text = strconv.FormatFloat(f, 'f', 3, 64)
+			}
+		}
+		rows = append(rows, []string{strings.ReplaceAll(fmt.Sprint(key), "_", " "), text})
 	}
 	width := 0
-	for key := range m {
-		width = max(width, len(key))
+	for _, i := range numbers {
+		width = max(width, len(rows[i][1]))
 	}
-	for _, key := range sortedKeys(m) {
-		value := fmt.Sprint(m[key])
-		switch f, isNumber := m[key].(float64); {
-		case isNumber && f == float64(int64(f)):
-			value = thousands(int64(f))
-		case isNumber:
-			value = fmt.Sprintf("%.3f", f)
-		}
-		fmt.Fprintf(b, "  %-*s  %s\n", width, strings.ReplaceAll(key, "_", " "), printable(value))
+	for _, i := range numbers { // numbers at the right of their own column, text at its left
+		rows[i][1] = fmt.Sprintf("%*s", width, rows[i][1])
 	}
+	return rows
 }

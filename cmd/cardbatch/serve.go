@@ -63,18 +63,43 @@ func (d *dateFlag) Set(text string) error {
 
 func newRun(s *settings) *cobra.Command {
 	var date dateFlag
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "run JOB",
 		Short: "do one run of a job now, whatever its schedule",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if dryRun {
+				return s.preview(cmd, args[0])
+			}
 			return s.once(cmd, func(ctx context.Context, a *app.App) (issuance.Run, error) {
 				return a.RunJob(ctx, args[0], string(date))
 			})
 		},
 	}
 	cmd.Flags().Var(&date, "business-date", "the banking day the run belongs to (default today in the job's zone)")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only show what the run would work on")
 	return cmd
+}
+
+// preview shows what a run would work on.
+func (s *settings) preview(cmd *cobra.Command, job string) error {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	dues, err := app.Preview(cmd.Context(), cfg, job, now)
+	if err != nil {
+		return err
+	}
+	if s.output == outputJSON {
+		return writeJSON(cmd.OutOrStdout(), dues)
+	}
+	t := newTable("of", "would work on", ">count")
+	for _, d := range dues {
+		t.add(d.Subject, d.What, d.Count)
+	}
+	return t.write(cmd.OutOrStdout())
 }
 
 func newReport(s *settings) *cobra.Command {
@@ -104,7 +129,9 @@ func (s *settings) once(cmd *cobra.Command, do func(context.Context, *app.App) (
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
+	stop := progress(cmd.Context(), cmd.ErrOrStderr(), cmd.CalledAs()+" "+cmd.Flags().Arg(0), a)
 	run, err := do(cmd.Context(), a)
+	stop()
 	if run.ID == 0 {
 		return err
 	}

@@ -55,7 +55,11 @@ func (t *table) write(w io.Writer) error {
 	for i, title := range t.titles {
 		titles[i] = strings.ToUpper(strings.TrimPrefix(title, ">"))
 	}
-	all := append([][]string{titles}, t.rows...)
+	var all [][]string
+	if strings.Join(titles, "") != "" { // facts have no titles
+		all = append(all, titles)
+	}
+	all = append(all, t.rows...)
 	if t.totals != nil {
 		all = append(all, t.totals)
 	}

@@ -42,6 +42,30 @@ func TestTableShowsNoControlCharacters(t *testing.T) {
 	}
 }
 
+func TestSummary(t *testing.T) {
+	var b strings.Builder
+	err := writeSummary(&b, `{"done":[{"issuer_id":"A","not_done":1234,"seconds":0.1234567}],"error":"D1 is down"}`, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `
+issuer id  A
+not done   1,234
+seconds    0.123
+
+error: D1 is down
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+	for _, nothing := range []string{"", "x", `{"done":7}`, "{}"} {
+		b.Reset()
+		if err := writeSummary(&b, nothing, true); err != nil || b.String() != "" {
+			t.Errorf("%q gives %q, %v", nothing, b.String(), err)
+		}
+	}
+}
+
 func TestThousands(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000"} {
 		if got := thousands(n); got != want {

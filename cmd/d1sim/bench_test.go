@@ -35,6 +35,7 @@ func BenchmarkServerShare(b *testing.B) {
 }
 
 func benchmarkShare(b *testing.B, secure string, skip bool) {
+	b.Helper()
 	dir := filepath.Join(b.TempDir(), "keys")
 	m, _, err := simkeys.OpenDir(dir, "SIMBANK_01", []string{"127.0.0.1"})
 	if err != nil {

@@ -24,13 +24,19 @@ const (
 
 // runDaemon is the daemon's process. It differs from `cardbatch serve` in one
 // thing: the clock of its job schedule runs faster.
-func runDaemon(ctx context.Context, path, start string, log io.Writer) int {
-	began, err := time.Parse(time.RFC3339Nano, start)
+//
+// Its arguments are the configuration and when the night began.
+func runDaemon(ctx context.Context, args []string, log io.Writer) int {
+	if len(args) != 2 {
+		_, _ = fmt.Fprintln(log, "the daemon is started by the demo")
+		return 2
+	}
+	began, err := time.Parse(time.RFC3339Nano, args[1])
 	if err != nil {
 		_, _ = fmt.Fprintln(log, err)
 		return 2
 	}
-	cfg, err := config.Load(path)
+	cfg, err := config.Load(args[0])
 	if err != nil {
 		_, _ = fmt.Fprintln(log, err)
 		return 4
@@ -95,7 +101,7 @@ func (d *daemon) kill() error {
 	} else if err != nil {
 		return err
 	}
-	<-d.exited
+	<-d.exited //nolint:errcheck // how it ended is what we did to it
 	return nil
 }
 

@@ -68,8 +68,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) == 3 && args[0] == daemonCommand {
-		return runDaemon(ctx, args[1], args[2], stderr)
+	if len(args) > 0 && args[0] == daemonCommand {
+		return runDaemon(ctx, args[1:], stderr)
 	}
 	o, err := parse(args, stderr)
 	switch {

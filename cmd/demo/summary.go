@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -132,7 +133,7 @@ func (s *summary) writeTable(w io.Writer) error {
 	line(2, "failed", s.Failed, "data exceptions at D1")
 	_, _ = fmt.Fprintln(t)
 	line(0, "produced at D1", s.ProducedAtD1, "by D1's own ledger")
-	line(0, "produced twice", s.ProducedTwice, fmt.Sprintf("although %d were in flight when the daemon was killed", s.Interrupted))
+	line(0, "produced twice", s.ProducedTwice, fmt.Sprintf("with %d in flight when the daemon was killed", s.Interrupted))
 	line(0, "report files", int64(s.ReportFiles), fmt.Sprintf("with %d reconciled rows", s.ReportedRows))
 	if err := t.Flush(); err != nil {
 		return err
@@ -141,7 +142,7 @@ func (s *summary) writeTable(w io.Writer) error {
 	if s.exitCode() != 0 {
 		verdict = "IT DOES NOT BALANCE:\n  " + strings.Join(s.Differences, "\n  ")
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n%s\n\nOrder files, reports and state are in %s\n", verdict, s.times(), s.Out)
+	_, err := fmt.Fprintf(w, "\n%s\n%s\n\nOrder files, reports and state are in\n%s\n", verdict, s.times(), s.Out)
 	return err
 }
 
@@ -165,9 +166,9 @@ func (s *summary) optional(line func(int, string, int64, string)) {
 var stages = []string{"taken", "submitted", "produced", "reported"}
 
 func (s *summary) times() string {
-	var parts []string
-	for _, stage := range stages {
-		parts = append(parts, fmt.Sprintf("%s in %.1f s", stage, s.Seconds[stage]))
+	parts := make([]string, 0, len(stages)+1)
+	for _, stage := range append(slices.Clone(stages), "total") {
+		parts = append(parts, fmt.Sprintf("%s %.1f", stage, s.Seconds[stage]))
 	}
-	return "Orders were " + strings.Join(parts, ", ") + fmt.Sprintf("; %.1f s in all.", s.Seconds["total"])
+	return "Seconds: " + strings.Join(parts, ", ") + "."
 }

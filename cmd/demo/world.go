@@ -27,7 +27,7 @@ import (
 
 const (
 	issuerID   = "DEMOBANK01"
-	tokenKeyID = "demo-token-key"
+	tokenKeyID = "demo-token-key" //nolint:gosec // the name of a key, not a key
 	jweKeyID   = "demo-card-data-key"
 	day        = 400 * time.Millisecond // of the Shopfloor
 )
@@ -68,7 +68,7 @@ func newWorld(ctx context.Context, dir string, rate int, seed uint64) (_ *world,
 	if err != nil {
 		return nil, err
 	}
-	w.sftp, err = sftptest.Start(sftptest.Config{
+	w.sftp, err = sftptest.Start(sftptest.Config{ //nolint:contextcheck // it lives until it is closed
 		Dir:   filepath.Join(dir, "sftp"),
 		Users: []sftptest.User{{Name: "cardbatch", Password: k.password}},
 	})

@@ -88,6 +88,18 @@ func (a *App) tell(state string) {
 	}
 }
 
+// Ready returns how many orders of all issuers wait to be sent.
+func (a *App) Ready(ctx context.Context) (total int64, err error) {
+	for _, i := range a.issuers {
+		n, err := a.store.ReadyCount(ctx, i.ID)
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
 // RunJob does one run of a job and returns the run as recorded. The error is
 // marked with the exit code; a run with rejects is one, too. An empty business
 // date means today's.
@@ -119,7 +131,7 @@ func (a *App) runError(name string, run issuance.Run, err error) error {
 	case errors.Is(err, issuance.ErrRunning):
 		return exitcode.Mark(err, exitcode.Elsewhere, "`cardbatch runs --open` shows who runs it")
 	case errors.Is(err, issuance.ErrNotFound):
-		return exitcode.Mark(fmt.Errorf("run %s: there is no such job", name), exitcode.Usage, "`cardbatch check` lists the jobs")
+		return errNoJob(name)
 	case err != nil:
 		return fmt.Errorf("run %s: %w", name, err)
 	case run.Outcome == issuance.RunRejects:

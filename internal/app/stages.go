@@ -25,7 +25,7 @@ func (a *App) pickup(ctx context.Context, task schedule.Task) (schedule.Result, 
 	a.mu.Lock() // two jobs may look at the same source
 	defer a.mu.Unlock()
 	var names []string
-	for _, s := range a.selected(task.Job.Select) {
+	for _, s := range selected(a.cfg, task.Job.Select) {
 		names = append(names, s.Name)
 	}
 	if len(names) == 0 {
@@ -64,9 +64,9 @@ func (a *App) intakeSources() []intake.Source {
 }
 
 // selected returns the sources that a job is about.
-func (a *App) selected(sel schedule.Selection) []config.Source {
+func selected(cfg *config.Config, sel schedule.Selection) []config.Source {
 	var sources []config.Source
-	for _, s := range a.cfg.Sources {
+	for _, s := range cfg.Sources {
 		if schedule.Wants(sel.Issuers, s.Issuer) && schedule.Wants(sel.Sources, s.Name) {
 			sources = append(sources, s)
 		}
@@ -161,7 +161,7 @@ var errUnbalanced = errors.New("reports do not balance")
 
 func (a *App) reportConfig(sel schedule.Selection) report.Config {
 	cfg := report.Config{ReviseEvery: a.cfg.Reports.ReviseEvery, Now: a.now}
-	for _, s := range a.selected(sel) {
+	for _, s := range selected(a.cfg, sel) {
 		cfg.Sources = append(cfg.Sources, report.Source{
 			Name: s.Name, Reports: a.place(s.Drop, s.Directories.Reports), Quarantine: a.place(s.Drop, s.Directories.Quarantine),
 		})

@@ -35,6 +35,7 @@ func BenchmarkIntake(b *testing.B) {
 }
 
 func benchIntake(b *testing.B, n, rows int) {
+	b.Helper()
 	b.StopTimer()
 	world := newBench(b)
 	world.cfg.Workers = runtime.GOMAXPROCS(0)

@@ -52,7 +52,7 @@ func TestAGoodFileBecomesReadyOrders(t *testing.T) {
 	if got := b.files("drop"); len(got) != 0 {
 		t.Errorf("left in the drop: %v", got)
 	}
-	want2 := []string{batch.ID + "_cards-1.csv", batch.ID + "_cards-1.csv.ctl"}
+	want2 := []string{"cards-1.csv", "cards-1.csv.ctl"}
 	if diff := cmp.Diff(want2, b.files("archive")); diff != "" {
 		t.Errorf("archive (-want +got):\n%s", diff)
 	}
@@ -278,6 +278,25 @@ func TestAnUnreadableControlFileRefuses(t *testing.T) {
 	b.mustRun()
 	if batch := b.only(); batch.Code != issuance.ControlInvalid {
 		t.Errorf("the batch is %s %s", batch.State, batch.Code)
+	}
+}
+
+func TestAFileNeverReplacesAnotherInTheQuarantine(t *testing.T) {
+	b := newBench(t)
+	for range 2 {
+		g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1})
+		g.control.Rows++
+		b.drops(g)
+		b.mustRun()
+	}
+	all, err := b.store.Batches(t.Context(), issuance.BatchFilter{})
+	b.must(err)
+	want := []string{all[1].ID + "_cards-1.csv", all[1].ID + "_cards-1.csv.ctl", "cards-1.csv", "cards-1.csv.ctl"}
+	if diff := cmp.Diff(want, b.files("quarantine")); diff != "" {
+		t.Errorf("quarantine (-want +got):\n%s", diff)
+	}
+	if all[0].Archived != "quarantine/cards-1.csv" || all[1].Archived != "quarantine/"+want[0] {
+		t.Errorf("recorded as %s and %s", all[0].Archived, all[1].Archived)
 	}
 }
 

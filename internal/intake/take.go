@@ -94,46 +94,66 @@ func (s *Stage) archiveDecided(ctx context.Context, src *Source) error {
 }
 
 // archive moves the original and its control file to where a decided file
-// belongs, under the batch's id, which makes the name unique. The verdict is
-// committed already: failing here is repaired by the next run.
+// belongs, under their own names or, where those are taken, under names made
+// unique by the batch's id. The verdict is committed already: failing here is
+// repaired by the next run.
 func (s *Stage) archive(ctx context.Context, src *Source, b issuance.Batch, state issuance.BatchState) error {
 	dir := src.Archive
 	if state == issuance.BatchRefused {
 		dir = src.Quarantine
 	}
-	names := []string{b.FileName}
-	if src.Completion == ByControl {
-		names = append(names, b.FileName+controlSuffix)
+	where, err := s.moveTaken(ctx, src, &b, b.FileName, dir)
+	if err != nil {
+		return fmt.Errorf("archive %s: %w", b.FileName, err)
 	}
-	for _, name := range names {
-		if err := s.moveTaken(ctx, src, &b, name, dir); err != nil {
-			return fmt.Errorf("archive %s: %w", name, err)
+	if src.Completion == ByControl {
+		control := b.FileName + controlSuffix
+		if _, err := s.moveTaken(ctx, src, &b, control, dir); err != nil {
+			return fmt.Errorf("archive %s: %w", control, err)
 		}
 	}
-	where := path.Join(dir, ArchivedName(&b, b.FileName))
 	if err := s.Store.MarkArchived(ctx, b.No, where); err != nil {
 		return fmt.Errorf("record the archived file: %w", err)
 	}
 	return nil
 }
 
-// ArchivedName is the name of an original in the archive or the quarantine.
-func ArchivedName(b *issuance.Batch, name string) string { return b.ID + "_" + name }
+// uniqueName is the name of an archived file whose own name is taken.
+func uniqueName(b *issuance.Batch, name string) string { return b.ID + "_" + name }
 
-func (s *Stage) moveTaken(ctx context.Context, src *Source, b *issuance.Batch, name, dir string) error {
+// moveTaken moves a hidden file into dir and returns where it is then. It may
+// be repeated.
+func (s *Stage) moveTaken(ctx context.Context, src *Source, b *issuance.Batch, name, dir string) (string, error) {
 	from := path.Join(src.Directory, takenName(b, name))
-	err := src.Drop.Rename(ctx, from, path.Join(dir, ArchivedName(b, name)))
+	var err error
+	for _, to := range []string{path.Join(dir, name), path.Join(dir, uniqueName(b, name))} {
+		err = src.Drop.Rename(ctx, from, to)
+		if err == nil {
+			return to, nil
+		}
+		if !errors.Is(err, drop.ErrExist) {
+			break
+		}
+	}
 	if !errors.Is(err, drop.ErrNotExist) {
-		return err
+		return "", err
 	}
-	there, lookErr := s.exists(ctx, src, dir, ArchivedName(b, name))
-	if lookErr != nil {
-		return lookErr
+	return s.findMoved(ctx, src, b, name, dir)
+}
+
+// findMoved looks for a file that an earlier run has moved.
+func (s *Stage) findMoved(ctx context.Context, src *Source, b *issuance.Batch, name, dir string) (string, error) {
+	for _, moved := range []string{uniqueName(b, name), name} {
+		there, err := s.exists(ctx, src, dir, moved)
+		if err != nil {
+			return "", err
+		}
+		if there {
+			return path.Join(dir, moved), nil
+		}
 	}
-	if !there {
-		// Nothing is lost, the batch is decided; but somebody else moves our files.
-		s.Logger.Error().Str("source", src.Name).Str("batch", b.ID).Str("file", name).
-			Msg("the original has vanished from the drop before it was archived: does another program clean up there?")
-	}
-	return nil
+	// Nothing is lost, the batch is decided; but somebody else moves our files.
+	s.Logger.Error().Str("source", src.Name).Str("batch", b.ID).Str("file", name).
+		Msg("the original has vanished from the drop before it was archived: does another program clean up there?")
+	return path.Join(dir, name), nil
 }

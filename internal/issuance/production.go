@@ -174,6 +174,7 @@ func (o *Order) Hear(op Operation, why Why) ([]Event, error) {
 		if err != nil {
 			return nil, err
 		}
+		o.Reason = "" // what matters from now on is D1's own reason
 		events = append(events, e)
 	}
 	if o.OperationID == "" {

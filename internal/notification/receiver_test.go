@@ -95,7 +95,7 @@ func newBench(tb testing.TB, change func(*notification.Config, *notification.Dep
 	b := &bench{store: &fakeStore{}}
 	cfg := notification.Config{Issuers: []string{issuer, "is_test_02"}}
 	deps := notification.Deps{Store: b.store, Parse: d1.ParseOperations, Sealer: fakeSealer{}, Digest: digest,
-		Now: func() time.Time { return time.Now().UTC() }, Log: zerolog.New(&b.log)}
+		Now: func() time.Time { return time.Now().UTC() }, Log: zerolog.New(zerolog.SyncWriter(&b.log))}
 	if change != nil {
 		change(&cfg, &deps)
 	}

@@ -268,14 +268,17 @@ func TestNoOverlapAndLateRuns(t *testing.T) {
 
 func TestAfterWakesAndCoalesces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		idle := true
-		pickup := func(context.Context, schedule.Task) (schedule.Result, error) { return schedule.Result{Idle: idle}, nil }
+		var idle atomic.Bool
+		idle.Store(true)
+		pickup := func(context.Context, schedule.Task) (schedule.Result, error) {
+			return schedule.Result{Idle: idle.Load()}, nil
+		}
 		w := begin(t, &ledger{}, "2026-03-02T11:59:30Z", map[string]stageFunc{"pickup": pickup, "submit": done},
 			named(t, "p", "pickup", `schedule: "* * * * *"`), named(t, "q", "pickup", `schedule: "* * * * *"`),
 			named(t, "s", "submit", "after: [p, q]"))
 		pass(time.Minute)
 		expect(t, w.ledger.lines("s"))
-		idle = false
+		idle.Store(false)
 		pass(time.Minute)
 		got := w.ledger.lines("s")
 		if len(got) < 1 || len(got) > 2 || got[0] != "after done" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,6 +38,7 @@ func benchOrders(no issuance.BatchNo, from, n int) []issuance.NewOrder {
 }
 
 func benchBatch(b *testing.B, s *store.Store) issuance.Batch {
+	b.Helper()
 	batch, err := s.ClaimFile(b.Context(), issuance.Batch{Source: "bench", IssuerID: benchIssuer, FileName: "f.csv", TakenName: "f.csv.taken"})
 	if err != nil {
 		b.Fatal(err)
@@ -45,6 +47,7 @@ func benchBatch(b *testing.B, s *store.Store) issuance.Batch {
 }
 
 func benchLoad(b *testing.B, s *store.Store, batch issuance.Batch, n int) {
+	b.Helper()
 	for from := 0; from < n; from += benchChunk {
 		if err := s.AddOrders(b.Context(), batch.No, benchOrders(batch.No, from, min(benchChunk, n-from))); err != nil {
 			b.Fatal(err)
@@ -57,6 +60,7 @@ func benchLoad(b *testing.B, s *store.Store, batch issuance.Batch, n int) {
 }
 
 func perSecond(b *testing.B, n int, what string) {
+	b.Helper()
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), what+"/s")
 }
 
@@ -122,6 +126,7 @@ func BenchmarkApplyNotification(b *testing.B) {
 }
 
 func benchNotify(b *testing.B, perBody int) {
+	b.Helper()
 	const orders = 20_000
 	statuses := []issuance.ProductionStatus{issuance.CardProdRequested, issuance.DataPrepared, issuance.CardProdReady,
 		issuance.CardProdOngoing, issuance.CardProdDone, issuance.CardShipped}
@@ -165,4 +170,85 @@ func benchNotify(b *testing.B, perBody int) {
 		}
 	})
 	perSecond(b, b.N, "updates")
+}
+
+// BenchmarkRestart: one operation is what a process does before it is ready, on
+// a store that keeps many orders, a slice of which was being sent when the one
+// before it ended.
+func BenchmarkRestart(b *testing.B) {
+	for _, orders := range []int{10_000, 1_000_000} {
+		b.Run(fmt.Sprintf("orders=%d", orders), func(b *testing.B) {
+			if orders > 10_000 && testing.Short() {
+				b.Skip("takes a minute to set up")
+			}
+			file := storetest.SQLite(b)
+			s := file.Open(b, nil)
+			session, err := s.StartSession(b.Context(), "bench")
+			if err != nil {
+				b.Fatal(err)
+			}
+			benchLoad(b, s, benchBatch(b, s), orders)
+			b.ResetTimer()
+			for range b.N {
+				b.StopTimer()
+				if _, err := s.ClaimReady(b.Context(), benchIssuer, session, 200); err != nil {
+					b.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+				s = file.Open(b, nil)
+				if session, err = s.StartSession(b.Context(), "bench"); err != nil {
+					b.Fatal(err)
+				}
+				if n, err := s.RecoverSessions(b.Context(), time.Minute); err != nil || n != 200 {
+					b.Fatal(n, err)
+				}
+				if _, _, err := s.AdvanceBatches(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkNotifyWhileLoading: one operation is one status update, in a body of
+// its own, sent one after another while two workers load a file.
+func BenchmarkNotifyWhileLoading(b *testing.B) {
+	s := storetest.New(b)
+	batch := benchBatch(b, s)
+	benchLoad(b, s, batch, 1000)
+	loading := benchBatch(b, s)
+	ctx, stop := context.WithCancel(b.Context())
+	var loaded atomic.Int64
+	var loaders sync.WaitGroup
+	for range 2 {
+		loaders.Go(func() {
+			for ctx.Err() == nil {
+				from := int(loaded.Add(benchChunk)) - benchChunk
+				if err := s.AddOrders(b.Context(), loading.No, benchOrders(loading.No, from, benchChunk)); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	took := make([]time.Duration, 0, b.N)
+	b.ResetTimer()
+	for i := range b.N {
+		started := time.Now()
+		_, err := s.ApplyNotification(b.Context(), issuance.Notification{IssuerID: benchIssuer, Body: make([]byte, 700), ReceivedAt: started,
+			Digest: binary.BigEndian.AppendUint64(nil, uint64(i)), Operations: []issuance.Operation{{Operation: issuance.OperationProduce,
+				IssuerRequestID: fmt.Sprintf("ORD-20260301-%02d-%08d", batch.No, i%1000+1), Production: issuance.DataPrepared, StartTime: started}}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(started))
+	}
+	b.StopTimer()
+	stop()
+	loaders.Wait()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric(float64(loaded.Load())/b.Elapsed().Seconds(), "orders/s")
 }

@@ -11,7 +11,8 @@ import (
 // A ready order whose order_id the issuer has used before, in this file or in
 // an earlier one, becomes a duplicate or is rejected as
 // [issuance.NewOrder.Collide] says; orders is changed accordingly. Several
-// calls may run at once, in any order of rows.
+// calls may run at once, in any order of rows. All other writes wait while one
+// runs: some hundreds of rows per call keep them prompt.
 func (s *Store) AddOrders(ctx context.Context, no issuance.BatchNo, orders []issuance.NewOrder) error {
 	return s.write(ctx, "add orders", func(t *tx) error {
 		if _, err := t.loading(no, s.sessionID()); err != nil {

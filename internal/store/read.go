@@ -126,13 +126,23 @@ func (s *Store) BatchTotals(ctx context.Context, no issuance.BatchNo) (issuance.
 }
 
 // Order returns the rows that have an order_id, of one issuer or, when
-// issuerID is empty, of all: the order, then its repeats and conflicts. It is
-// for people and reads all rows when nothing but a rejected row has the id.
+// issuerID is empty, of all: the order, then its repeats and conflicts.
 func (s *Store) Order(ctx context.Context, issuerID, orderID string) ([]issuance.Order, error) {
-	found, err := list(s.reader(ctx), scanPlain, `SELECT `+orderColumns+` FROM orders o
-		WHERE o.order_id = $1 AND ($2 = '' OR o.issuer_id = $2) ORDER BY o.live DESC, o.ref`, orderID, issuerID)
-	return found, wrap("look for order", err)
+	found, err := list(s.reader(ctx), scanPlain, sqlOrder, orderID, issuerID)
+	if err != nil {
+		return nil, wrap("look for order", err)
+	}
+	others, err := list(s.reader(ctx), scanPlain, sqlNotLive, orderID, issuerID)
+	return append(found, others...), wrap("look for order", err)
 }
+
+const (
+	sqlOrder = `SELECT ` + orderColumns + ` FROM orders o
+		WHERE o.live = 1 AND o.issuer_id IN (SELECT issuer_id FROM batch) AND o.order_id = $1 AND ($2 = '' OR o.issuer_id = $2) ORDER BY o.ref`
+
+	sqlNotLive = `SELECT ` + orderColumns + ` FROM orders o
+		WHERE o.live = 0 AND o.order_id = $1 AND ($2 = '' OR o.issuer_id = $2) ORDER BY o.ref`
+)
 
 // OrderByRef returns one order, or ErrNotFound.
 func (s *Store) OrderByRef(ctx context.Context, ref issuance.Ref) (issuance.Order, error) {

@@ -56,7 +56,7 @@ func (s *Store) StartSession(ctx context.Context, node string) (session string, 
 
 // lockFile opens a file and locks it, or fails at once when another holds it.
 func lockFile(name string, flags int) (*os.File, error) {
-	f, err := os.OpenFile(name, flags, 0o600)
+	f, err := os.OpenFile(name, flags, 0o600) //nolint:gosec // the name is made of our path and our ids
 	if err != nil {
 		return nil, err
 	}

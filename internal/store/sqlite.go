@@ -33,7 +33,7 @@ func writerDSN(path string) string {
 		"recursive_triggers(ON)",   // else a REPLACE goes past the trigger that keeps history
 		"temp_store(MEMORY)",       // savepoints keep old pages in memory
 		"cache_size(-49152)",       // KiB
-		"wal_autocheckpoint(8000)", // pages: a page changed often is written back once
+		"wal_autocheckpoint(4000)", // pages: one changed often is written back once, and nobody waits long for it
 		"journal_size_limit(67108864)",
 		"secure_delete(FAST)",
 	)

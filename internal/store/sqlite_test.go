@@ -29,7 +29,7 @@ func opened(t *testing.T) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
+	t.Cleanup(func() { must(t, s.Close()) })
 	return s
 }
 
@@ -42,20 +42,20 @@ func TestSettingsOnEveryConnection(t *testing.T) {
 		want map[string]string
 	}{
 		"writer": {writerDSN(path), map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "15000",
-			"recursive_triggers": "1", "temp_store": "2", "query_only": "0", "secure_delete": "2", "wal_autocheckpoint": "8000"}},
+			"recursive_triggers": "1", "temp_store": "2", "query_only": "0", "secure_delete": "2", "wal_autocheckpoint": "4000"}},
 		"reader": {readerDSN(path), map[string]string{"journal_mode": "wal", "busy_timeout": "15000", "query_only": "1", "temp_store": "2"}},
 	} {
 		db, err := openPool(tc.dsn, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer db.Close()
+		t.Cleanup(func() { must(t, db.Close()) })
 		for i := range 3 {
 			conn, err := db.Conn(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
+			t.Cleanup(func() { must(t, conn.Close()) })
 			got := map[string]string{}
 			for pragma := range tc.want {
 				var v string
@@ -210,7 +210,7 @@ func TestBalanceSees(t *testing.T) {
 // must find its rows by index.
 func TestPlans(t *testing.T) {
 	s := loadedStore(t)
-	queries := []string{sqlOpenBatches, sqlUnknown, sqlWatched, sqlAdvance}
+	queries := []string{sqlOpenBatches, sqlUnknown, sqlWatched, sqlAdvance, sqlOrder, sqlNotLive}
 	must(t, s.write(t.Context(), "collect", func(tx *tx) error {
 		for q := range tx.stmts.known {
 			queries = append(queries, q)
@@ -226,8 +226,8 @@ func TestPlans(t *testing.T) {
 		}
 		for _, step := range plan(t, s.readers, q) {
 			words := strings.Fields(step)
-			// The keys given, and the runs that are open, are few.
-			if words[0] == "SCAN" && !slices.Contains([]string{"j", "json_each", "run", "CONSTANT"}, words[1]) {
+			// The keys given, the runs that are open, and batches are few.
+			if words[0] == "SCAN" && !slices.Contains([]string{"j", "json_each", "run", "batch", "CONSTANT"}, words[1]) {
 				t.Errorf("%s: %s", q, step)
 			}
 		}
@@ -245,7 +245,7 @@ func plan(t *testing.T, db *sql.DB, query string) (steps []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
+	defer func() { must(t, rows.Close()) }()
 	for rows.Next() {
 		var id, parent, unused int
 		var step string
@@ -254,4 +254,41 @@ func plan(t *testing.T, db *sql.DB, query string) (steps []string) {
 	}
 	must(t, rows.Err())
 	return steps
+}
+
+// A bug in one write must reach its caller and nobody else.
+func TestPanicInAWrite(t *testing.T) {
+	s := opened(t)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the caller was not told")
+			}
+		}()
+		err := s.write(t.Context(), "bug", func(tx *tx) error {
+			if _, err := tx.exec(`INSERT INTO rate (name, tat) VALUES ('x', 1)`); err != nil {
+				return err
+			}
+			panic("bug")
+		})
+		t.Errorf("it returned %v", err)
+	}()
+	must(t, raw(t, s, `INSERT INTO rate (name, tat) VALUES ('x', 1)`))
+}
+
+func TestBusyIsNamed(t *testing.T) {
+	path := migrated(t)
+	s, err := Open(t.Context(), Config{Path: path})
+	must(t, err)
+	defer func() { must(t, s.Close()) }()
+	db, err := openPool(dsn(path, "busy_timeout(1)"), 1)
+	must(t, err)
+	defer func() { must(t, db.Close()) }()
+	must(t, s.write(t.Context(), "hold", func(*tx) error {
+		_, err := db.ExecContext(t.Context(), `INSERT INTO rate (name, tat) VALUES ('x', 1)`)
+		if err == nil || !strings.Contains(classify(err).Error(), ErrBusy.Error()) {
+			t.Errorf("the error is %v", err)
+		}
+		return nil
+	}))
 }

@@ -29,7 +29,10 @@ func TestMain(m *testing.M) {
 }
 
 func TestSQLite(t *testing.T) {
-	storetest.Run(t, func(t testing.TB) storetest.Database { return storetest.SQLite(t) })
+	storetest.Run(t, func(tb testing.TB) storetest.Database {
+		tb.Helper()
+		return storetest.SQLite(tb)
+	})
 }
 
 func TestSchema(t *testing.T) {
@@ -41,8 +44,11 @@ func TestSchema(t *testing.T) {
 		if !errors.Is(err, want) {
 			t.Errorf("open: %v, want %v", err, want)
 		}
-		if err == nil {
-			s.Close()
+		if err != nil {
+			return
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 	migrate := func(want error) int {
@@ -72,8 +78,12 @@ func TestSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	if _, err := db.Exec("INSERT INTO schema_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := db.ExecContext(ctx, "INSERT INTO schema_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
 		t.Fatal(err)
 	}
 	open(store.ErrSchema)
@@ -90,7 +100,11 @@ func TestReadOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if _, err := r.StartSession(t.Context(), "x"); !errors.Is(err, store.ErrReadOnly) {
 		t.Errorf("a read-only store writes: %v", err)
 	}
@@ -198,6 +212,7 @@ func claimAndWait(path string) {
 	fail(err)
 	claims, err := s.ClaimReady(ctx, "bank", session, 1)
 	fail(err)
-	fmt.Println("claimed", len(claims))
+	_, err = fmt.Fprintln(os.Stdout, "claimed", len(claims))
+	fail(err)
 	select {}
 }

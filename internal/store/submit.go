@@ -120,10 +120,10 @@ func (t *tx) record(r *record, out issuance.Outcome, current bool, stage, sessio
 		return err
 	}
 	r.NextAttemptAt, r.Asks = time.Time{}, 0
-	switch out.To {
-	case issuance.Ready, issuance.Unknown:
+	if out.To == issuance.Ready || out.To == issuance.Unknown {
 		r.NextAttemptAt = out.NextAttemptAt
-	case issuance.Submitted:
+	}
+	if evidence {
 		r.OperationID = out.OperationID
 	}
 	return t.saveState(r)

@@ -1,9 +1,6 @@
 package submit
 
-import (
-	"fmt"
-	"sync"
-)
+import "fmt"
 
 // answer is what a sent order tells about D1 and our set-up, apart from what it
 // means for the order.
@@ -29,14 +26,14 @@ const (
 const narrowAfter = 3
 
 // brake decides, answer by answer, how wide a run may go and when it stops. It
-// is what keeps a wrong configuration or a dead D1 from burning a night.
+// is what keeps a wrong configuration or a dead D1 from burning a night. It is
+// not safe for concurrent use.
 type brake struct {
 	wide            int // lanes when all is well
 	refusalStop     int
 	unreachableStop int
 	unknownStop     int
 
-	mu          sync.Mutex
 	proven      bool // the set-up works: an order was accepted, or refused for a reason of its own
 	lastRefusal string
 	refusals    int // the same, in a row
@@ -53,8 +50,6 @@ func (r *Runner) newBrake() *brake {
 // see takes an answer in and returns how many lanes are open from now on. An
 // error stops the run.
 func (b *brake) see(a answer) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if a.kind != unopened {
 		b.unopened = 0
 	}

@@ -3,6 +3,7 @@ package submit
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,18 +14,18 @@ import (
 func TestLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLanes(1)
-		entered := 0
+		var entered atomic.Int64
 		for range 5 {
 			go func() {
 				if l.enter(t.Context()) {
-					entered++
+					entered.Add(1)
 				}
 			}()
 			synctest.Wait()
 		}
 		for _, step := range []struct {
 			do   func()
-			want int
+			want int64
 		}{
 			{func() {}, 1},
 			{func() { l.leave() }, 2},
@@ -35,8 +36,8 @@ func TestLanes(t *testing.T) {
 		} {
 			step.do()
 			synctest.Wait()
-			if entered != step.want {
-				t.Fatalf("%d entered, want %d", entered, step.want)
+			if entered.Load() != step.want {
+				t.Fatalf("%d entered, want %d", entered.Load(), step.want)
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())

@@ -31,7 +31,7 @@ type pass struct {
 
 	storeLost bool // outcomes cannot be recorded; only touched by the collector, and after it
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards brake and unsent
 	unsent []issuance.Ref
 }
 
@@ -146,6 +146,10 @@ func (p *pass) send(going, calls context.Context, c issuance.Claim) bool {
 		p.stop(fmt.Errorf("wait for the rate limit: %w", err))
 		return false
 	}
+	if going.Err() != nil {
+		done()
+		return false
+	}
 	p.sent.Add(1)
 	operationID, err := p.Send(calls, c, body)
 	done()
@@ -163,6 +167,8 @@ func (p *pass) send(going, calls context.Context, c issuance.Claim) bool {
 
 // learn opens or closes lanes after an answer, or stops the run.
 func (p *pass) learn(a answer) {
+	p.mu.Lock() // the lanes follow the newest answer
+	defer p.mu.Unlock()
 	width, err := p.brake.see(a)
 	p.lanes.widen(width)
 	if err != nil {

@@ -60,7 +60,7 @@ func newRig(tb testing.TB, settings d1sim.Settings) *rig {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &rig{tb: tb, sim: sim, client: client, ring: ring, path: storetest.NewPath(tb)}
+	return &rig{tb: tb, sim: sim, client: client, ring: ring, path: string(storetest.SQLite(tb))}
 }
 
 // node is one process of ours: a store with a session, and the stages.

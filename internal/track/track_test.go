@@ -116,10 +116,17 @@ func (f *fakeIssuer) ProductionStatus(ctx context.Context, cardID, correlationID
 	return f.answer(cardID)
 }
 
-type fakeLimiter struct{ slow []time.Duration }
+type fakeLimiter struct {
+	mu   sync.Mutex
+	slow []time.Duration
+}
 
 func (l *fakeLimiter) Acquire(ctx context.Context) (func(), error) { return func() {}, ctx.Err() }
-func (l *fakeLimiter) Slow(after time.Duration)                    { l.slow = append(l.slow, after) }
+func (l *fakeLimiter) Slow(after time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slow = append(l.slow, after)
+}
 
 type bench struct {
 	*Runner

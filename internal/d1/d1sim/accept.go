@@ -81,7 +81,7 @@ func (s *Simulator) produceLocked(q *request, set *Settings) uint32 {
 	r.outcome, r.jitter = s.decide(q, &set.Production)
 	s.totals.accepted(s, q)
 	i := s.ledger.add(r)
-	s.advanceLocked(i)
+	s.advanceLocked(i, r.received)
 	return i
 }
 

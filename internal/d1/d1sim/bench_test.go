@@ -118,3 +118,42 @@ func BenchmarkMemory(b *testing.B) {
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "B/order")
 	runtime.KeepAlive(r)
 }
+
+// BenchmarkNotifications is one operation: rendered, sent and acknowledged.
+func BenchmarkNotifications(b *testing.B) {
+	for _, size := range []int{1, 100} {
+		b.Run("batch="+strconv.Itoa(size), func(b *testing.B) {
+			sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.WriteHeader(http.StatusNoContent)
+			}))
+			defer sink.Close()
+			r := newRig(b, func(c *d1sim.Config) {
+				quiet(true)(c)
+				c.Settings.Day = time.Millisecond
+				c.Settings.PauseNotifications = true
+				c.Notifications.URL, c.Notifications.BatchSize = sink.URL, size
+			})
+			h, auth := r.sim.Handler(), "Bearer "+r.login()
+			head, tail := r.parts()
+			for i := range (b.N + 7) / 8 { // an order has eight of them
+				id := strconv.Itoa(i)
+				req := httptest.NewRequest(http.MethodPost, orderPath("card-"+id), strings.NewReader(head+id+tail))
+				req.Header.Set("Authorization", auth)
+				req.Header.Set("Content-Type", "application/json")
+				h.ServeHTTP(&discard{http.Header{}}, req)
+			}
+			if err := r.sim.Wait(context.Background(), func(s d1sim.Summary) bool { return s.Open == 0 }); err != nil {
+				b.Fatal(err)
+			}
+			b.ResetTimer()
+			if err := r.sim.Adjust(func(s *d1sim.Settings) { s.PauseNotifications = false }); err != nil {
+				b.Fatal(err)
+			}
+			if err := r.sim.WaitIdle(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "updates/s")
+		})
+	}
+}

@@ -15,11 +15,14 @@
 //	and under /banking/v1/issuers/{issuerId}
 //	POST /physicalCards/{cardId}/operations:production   order -> 202 {"operationId"}
 //	GET  /physicalCards/{cardId}/productionStatus        every operation of the card
+//	POST /physicalCards/{cardId}/operations:updateOrder  cancel, accelerate, redirect ("pull & change")
 //	POST /physicalCards/operations:production            batch order {"cards":[1..1000]}
 //
-// The two with a card also in the other spelling Thales uses (physicalcards,
+// Those with a card also in the other spelling Thales uses (physicalcards,
 // productionstatus). Path and answer of the batch order are assumed: see
-// Config.BatchPath and Settings.BatchAnswer.
+// Config.BatchPath and Settings.BatchAnswer; so is the path of updateOrder,
+// which accepts CANCEL before CARD_PROD_ONGOING and the rest before
+// CARD_PROD_DONE and tells the outcome by a notification UPDATE_ORDER.
 //
 // An order is judged in this order, and the first finding is the answer:
 //

@@ -35,50 +35,15 @@ func (c *clock) until(at int64) time.Duration {
 	return time.Duration(float64(ahead)/c.scale()) + time.Microsecond
 }
 
-// timeline is a heap of what is going to happen: one entry per open order, its
-// next step.
-type timeline []entry
-
+// entry says when an open order takes its next step. The Shopfloor's timeline
+// has one for each.
 type entry struct {
-	at    int64
+	at    int64 // Shopfloor time, µs
 	order uint32
 }
 
-func (t *timeline) push(e entry) {
-	h := append(*t, e)
-	for i := len(h) - 1; i > 0; {
-		up := (i - 1) / 2
-		if h[up].at <= h[i].at {
-			break
-		}
-		h[up], h[i] = h[i], h[up]
-		i = up
-	}
-	*t = h
-}
-
-func (t *timeline) pop() entry {
-	h := *t
-	first := h[0]
-	n := len(h) - 1
-	h[0] = h[n]
-	h = h[:n]
-	for i := 0; ; {
-		least := i
-		for c := 2*i + 1; c <= 2*i+2 && c < n; c++ {
-			if h[c].at < h[least].at {
-				least = c
-			}
-		}
-		if least == i {
-			break
-		}
-		h[i], h[least] = h[least], h[i]
-		i = least
-	}
-	*t = h
-	return first
-}
+// Before orders the timeline.
+func (e entry) Before(f entry) bool { return e.at < f.at }
 
 // runFloor lets happen what is due.
 func (s *Simulator) runFloor(ctx context.Context) {
@@ -105,7 +70,7 @@ func (s *Simulator) work() time.Duration {
 		now := s.clock.now().UnixMicro()
 		n := 0
 		for ; n < workSlice && len(s.floor) > 0 && s.floor[0].at <= now; n++ {
-			s.advanceLocked(s.floor.pop().order)
+			s.advanceLocked(s.floor.pop().order, now)
 		}
 		if n > 0 {
 			s.signalLocked()
@@ -123,11 +88,16 @@ func (s *Simulator) work() time.Duration {
 	}
 }
 
-// advanceLocked lets an order's next step happen and plans the one after it.
-func (s *Simulator) advanceLocked(i uint32) {
+// advanceLocked lets an order's next step happen and plans the one after it. A
+// changed order may be in the timeline twice: what is not due is put back.
+func (s *Simulator) advanceLocked(i uint32, now int64) {
 	r := s.ledger.at(i)
 	st, ok := r.step(int(r.stage))
 	if !ok {
+		return
+	}
+	if st.at > now {
+		s.floor.push(entry{st.at, i})
 		return
 	}
 	r.stage++

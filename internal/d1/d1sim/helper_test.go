@@ -200,6 +200,8 @@ type operation struct {
 	EndTime         time.Time `json:"endTime"`
 	CardID          string    `json:"cardId"`
 	IssuerRequestID string    `json:"issuerRequestId"`
+	ErrorCode       string    `json:"errorCode"`
+	Error           string    `json:"error"`
 	Details         struct {
 		Status          string `json:"status"`
 		Reason          string `json:"reason"`

@@ -76,10 +76,10 @@ func depth(src []byte) int {
 	return n
 }
 
-func TestTimelineSorts(t *testing.T) {
+func TestHeapSorts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		times := rapid.SliceOf(rapid.Int64Range(0, 50)).Draw(t, "times")
-		var tl timeline
+		var tl heap[entry]
 		for i, at := range times {
 			tl.push(entry{at, uint32(i)})
 		}

@@ -43,6 +43,7 @@ const chunkSize = 1 << 12
 type ledger struct {
 	chunks    [][]record
 	n         uint32
+	changes   []change
 	byRequest map[uint64]uint32 // hash of issuer and id -> newest record, +1
 	byCard    map[uint64]uint32
 	seed      maphash.Seed

@@ -15,7 +15,7 @@ type outbox struct {
 
 	mu      sync.Mutex
 	queues  []queue // by issuer
-	retries []batch
+	retries heap[*batch]
 	held    map[uint32]item // kept back to overtake
 	era     int             // raised by clear: what is in flight no longer counts
 	n       notificationTotals
@@ -25,11 +25,12 @@ type notificationTotals struct {
 	pending, delivered, lost, refused, givenUp, requests, failures int
 }
 
-// item is one notification: a step of an order.
+// item is one notification: a step of an order, or the outcome of a change.
 type item struct {
-	at    int64 // real time it may leave, µs
-	order uint32
-	stage uint8
+	at     int64  // real time it may leave, µs
+	order  uint32 // or the number of the change
+	stage  uint8
+	change bool
 }
 
 // queue is a FIFO that gives its memory back.
@@ -59,6 +60,13 @@ type batch struct {
 	at      time.Time
 	era     int
 }
+
+// Before orders the retries.
+func (b *batch) Before(c *batch) bool { return b.at.Before(c.at) }
+
+// maxRetries is how many batches may wait for another try; beyond it new
+// notifications stay in their queue, where they take far less memory.
+const maxRetries = 4096
 
 func newOutbox(s *Simulator) *outbox {
 	return &outbox{
@@ -106,6 +114,18 @@ func (o *outbox) add(order uint32, stage uint8, last bool) {
 		q.items = append(q.items, old)
 		delete(o.held, order)
 	}
+	o.poke()
+}
+
+// addChange takes the outcome of a change. The simulator's lock is held.
+func (o *outbox) addChange(issuer uint16, n uint32) {
+	set := o.sim.settings.Load()
+	if set.NotificationURL == "" {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.put(&o.queues[issuer], item{at: time.Now().Add(set.NotificationDelay).UnixMicro(), order: n, change: true})
 	o.poke()
 }
 
@@ -165,16 +185,16 @@ func (o *outbox) next(now time.Time) (*batch, time.Duration) {
 	if o.sim.settings.Load().PauseNotifications {
 		return nil, wait
 	}
-	for i := range o.retries {
-		if d := o.retries[i].at.Sub(now); d > 0 {
+	if len(o.retries) > 0 {
+		if d := o.retries[0].at.Sub(now); d > 0 {
 			wait = min(wait, d)
-			continue
+		} else {
+			o.poke()
+			return o.retries.pop(), 0
 		}
-		b := o.retries[i]
-		o.retries[i] = o.retries[len(o.retries)-1]
-		o.retries = o.retries[:len(o.retries)-1]
-		o.poke()
-		return &b, 0
+	}
+	if len(o.retries) >= maxRetries {
+		return nil, wait
 	}
 	for i := range o.queues {
 		q := &o.queues[i]
@@ -228,7 +248,7 @@ func (o *outbox) settle(b *batch, res result) {
 		if b.attempt < len(plan) {
 			b.at = time.Now().Add(plan[b.attempt])
 			b.attempt++
-			o.retries = append(o.retries, *b)
+			o.retries.push(b)
 			return
 		}
 	}
@@ -237,6 +257,9 @@ func (o *outbox) settle(b *batch, res result) {
 	case delivered:
 		o.n.delivered += n
 		for _, it := range b.items {
+			if it.change {
+				continue
+			}
 			o.sim.ledger.at(it.order).notified++
 		}
 	case refused:
@@ -262,7 +285,11 @@ func (o *outbox) render(b *batch) (body []byte, url string, ok bool) {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = s.appendOperation(body, it.order, it.stage)
+		if it.change {
+			body = s.appendChange(body, it.order)
+		} else {
+			body = s.appendOperation(body, it.order, it.stage)
+		}
 	}
 	return append(body, "]}"...), s.settings.Load().NotificationURL +
 		"/notifications/d1/v2/issuers/" + s.byNumber[b.issuer].ID + "/cards", true

@@ -3,6 +3,7 @@ package d1sim
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -113,14 +114,10 @@ func (s Settings) withDefaults() Settings {
 }
 
 func (s *Settings) validate() error {
-	switch s.Duplicates {
-	case DuplicatesReplay, DuplicatesReject, DuplicatesBlind:
-	default:
+	if !slices.Contains([]string{DuplicatesReplay, DuplicatesReject, DuplicatesBlind}, s.Duplicates) {
 		return fmt.Errorf("d1sim: unknown duplicate mode %q", s.Duplicates)
 	}
-	switch s.BatchAnswer {
-	case BatchPerCard, BatchAll, BatchOff:
-	default:
+	if !slices.Contains([]string{BatchPerCard, BatchAll, BatchOff}, s.BatchAnswer) {
 		return fmt.Errorf("d1sim: unknown batch answer %q", s.BatchAnswer)
 	}
 	if s.Day <= 0 || s.RateLimit.PerSecond < 0 || s.RateLimit.Burst < 0 ||

@@ -22,6 +22,7 @@ type Simulator struct {
 	card     cardCheck
 	rules    []rule
 	items    []rule // of a batch
+	changes  []rule
 	tokens   tokens
 	dice     dice
 	calendar calendar
@@ -33,7 +34,7 @@ type Simulator struct {
 	mu         sync.Mutex // guards what follows
 	ledger     *ledger
 	clock      clock
-	floor      timeline
+	floor      heap[entry]
 	totals     totals
 	registered map[string]bool
 	changed    chan struct{} // closed at the next change; nil: nobody waits
@@ -67,7 +68,7 @@ func New(c Config) (*Simulator, error) {
 		return nil, fmt.Errorf("d1sim: name pattern: %w", err)
 	}
 	s := &Simulator{
-		cfg: c, card: card, rules: orderRules(false), items: orderRules(true),
+		cfg: c, card: card, rules: orderRules(false), items: orderRules(true), changes: changeRules(),
 		issuers: map[string]*issuer{}, calendar: newCalendar(&c.Floor),
 		dice: dice{seed: c.Seed}, registered: map[string]bool{},
 		wakeFloor: make(chan struct{}, 1),
@@ -94,7 +95,7 @@ func New(c Config) (*Simulator, error) {
 func (s *Simulator) resetLocked() {
 	s.ledger = newLedger(operationPrefix(s.dice.next()))
 	s.clock = clock{base: s.cfg.Floor.Epoch, since: time.Now(), day: s.settings.Load().Day}
-	s.floor = timeline{}
+	s.floor = nil
 	s.totals = totals{}
 	s.requests.Store(0)
 }
@@ -132,6 +133,7 @@ func (s *Simulator) Handler() http.Handler {
 	// Thales' reference and Thales' how-to spell the paths differently.
 	for _, cards := range []string{"/physicalCards/{cardId}/", "/physicalcards/{cardId}/"} {
 		mux.HandleFunc("POST "+base+cards+"operations:production", s.serveOrder)
+		mux.HandleFunc("POST "+base+cards+"operations:updateOrder", s.serveChange)
 		for _, status := range []string{"productionStatus", "productionstatus"} {
 			mux.HandleFunc("GET "+base+cards+status, s.serveStatus)
 		}

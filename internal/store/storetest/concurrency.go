@@ -49,7 +49,10 @@ func twoProcesses(w *world) {
 					return err
 				}
 			}
-			for range s.OrdersOfBatch(w.ctx(), b.No) {
+			for _, err := range s.OrdersOfBatch(w.ctx(), b.No) {
+				if err != nil {
+					return err
+				}
 				break
 			}
 		}

@@ -22,7 +22,8 @@ type machine struct {
 
 // anySequence: whatever happens in whatever order, the books balance, and no
 // order that D1 is known to have is ever given out to be sent again.
-func anySequence(t *testing.T, create func(t testing.TB) Database) {
+func anySequence(t *testing.T, create func(tb testing.TB) Database) {
+	t.Helper()
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{TB: rt, t: t, db: create(t), clock: &clock{at: time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)}}
 		w.s, w.session = w.open()
@@ -137,7 +138,7 @@ func (m *machine) crash(rt *rapid.T) {
 	m.must(err)
 }
 
-func (m *machine) advance(rt *rapid.T) {
+func (m *machine) advance(*rapid.T) {
 	m.clock.advance(time.Minute)
 	_, _, err := m.s.AdvanceBatches(m.ctx())
 	m.must(err)

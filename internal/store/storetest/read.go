@@ -105,7 +105,10 @@ func streamLeft(w *world) {
 	for _, err := range w.s.RowErrors(w.ctx(), b.No) {
 		w.must(err)
 	}
-	for range w.s.ChangedOrders(w.ctx(), bank, 0, 100) {
+	w.notify("n", produce("a", issuance.DataPrepared, w.clock.now()), produce("b", issuance.DataPrepared, w.clock.now()))
+	for o, err := range w.s.ChangedOrders(w.ctx(), bank, 0, 100) {
+		w.must(err)
+		w.equal(o.OrderID, "order-a")
 		break
 	}
 	w.accepted("c")

@@ -15,38 +15,45 @@ import (
 type Database interface {
 	// Open opens the database once more, as another process would, without a
 	// session. It is closed when the test ends; a test may close it before.
-	Open(t testing.TB, now func() time.Time) *store.Store
+	Open(tb testing.TB, now func() time.Time) *store.Store
 }
 
 // Run runs the conformance suite, each test on a database of its own.
-func Run(t *testing.T, create func(t testing.TB) Database) {
+func Run(t *testing.T, create func(tb testing.TB) Database) {
+	t.Helper()
 	for _, group := range []map[string]func(*world){
 		intakeTests(), submitTests(), sessionTests(), notificationTests(), trackTests(), readTests(), ledgerTests(), concurrencyTests(),
 	} {
 		for name, test := range group {
-			t.Run(name, func(t *testing.T) { test(newWorld(t, create(t))) })
+			t.Run(name, func(t *testing.T) {
+				t.Parallel() // they wait for the disk most of the time
+				test(newWorld(t, create(t)))
+			})
 		}
 	}
-	t.Run("any sequence of steps balances", func(t *testing.T) { anySequence(t, create) })
+	t.Run("any sequence of steps balances", func(t *testing.T) {
+		t.Parallel()
+		anySequence(t, create)
+	})
 }
 
 // New returns an empty store in a temporary directory, with a session, closed
 // when the test ends.
-func New(t testing.TB) *store.Store {
-	t.Helper()
-	s := SQLite(t).Open(t, nil)
-	if _, err := s.StartSession(t.Context(), "test"); err != nil {
-		t.Fatal(err)
+func New(tb testing.TB) *store.Store {
+	tb.Helper()
+	s := SQLite(tb).Open(tb, nil)
+	if _, err := s.StartSession(tb.Context(), "test"); err != nil {
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // SQLite creates a database in a temporary directory.
-func SQLite(t testing.TB) SQLiteFile {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "cardbatch.db")
-	if _, err := store.Migrate(t.Context(), store.Config{Path: path}); err != nil {
-		t.Fatal(err)
+func SQLite(tb testing.TB) SQLiteFile {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "cardbatch.db")
+	if _, err := store.Migrate(tb.Context(), store.Config{Path: path}); err != nil {
+		tb.Fatal(err)
 	}
 	return SQLiteFile(path)
 }
@@ -55,15 +62,15 @@ func SQLite(t testing.TB) SQLiteFile {
 type SQLiteFile string
 
 // Open opens the file.
-func (f SQLiteFile) Open(t testing.TB, now func() time.Time) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{Path: string(f), Now: now})
+func (f SQLiteFile) Open(tb testing.TB, now func() time.Time) *store.Store {
+	tb.Helper()
+	s, err := store.Open(tb.Context(), store.Config{Path: string(f), Now: now})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Errorf("close store: %v", err)
+			tb.Errorf("close store: %v", err)
 		}
 	})
 	return s

@@ -52,8 +52,9 @@ func (c *clock) advance(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-func newWorld(t testing.TB, db Database) *world {
-	w := &world{TB: t, t: t, db: db, clock: &clock{at: time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)}}
+func newWorld(tb testing.TB, db Database) *world {
+	tb.Helper()
+	w := &world{TB: tb, t: tb, db: db, clock: &clock{at: time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)}}
 	w.s, w.session = w.open()
 	return w
 }

@@ -90,6 +90,8 @@ CREATE TABLE orders (
 	CHECK (watched_at = 0 OR state = 'submitted')
 );
 CREATE UNIQUE INDEX orders_live ON orders (issuer_id, order_id) WHERE live = 1;
+-- Repeats, conflicts and rejected rows, few: for people who look for an id.
+CREATE INDEX orders_not_live ON orders (order_id) WHERE live = 0;
 CREATE INDEX orders_card ON orders (card_id) WHERE live = 1;
 -- What keeps a batch from settling, and first of all the queue of ready orders.
 CREATE INDEX orders_open ON orders (batch_no, state, urgency, next_attempt_at)

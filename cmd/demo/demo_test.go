@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestMain lets the test binary be the daemon's process, as the demo is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == daemonCommand {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// One whole night, and then everything it leaves behind is read: what the back
+// office gets must account for every row, and nothing may show card or personal
+// data in clear.
+func TestANight(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "night")
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"--orders", "400", "--seed", "3", "--json", "--out", dir}, &stdout, &stderr)
+	if code != 0 {
+		t.Fatalf("exit code %d: %s%s", code, stderr.String(), stdout.String())
+	}
+	var s summary
+	if err := json.Unmarshal(stdout.Bytes(), &s); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Balanced || s.ProducedTwice != 0 || s.ProducedAtD1 != s.Submitted || s.Rows != 400 || s.Restarts != 1 {
+		t.Errorf("summary %+v", s)
+	}
+	if s.Interrupted == 0 {
+		t.Error("the daemon was killed when nothing was in flight: the restart proves nothing")
+	}
+	if s.Rejected == 0 || s.Duplicate == 0 || s.FilesRefused != 3 || s.Shipped == 0 {
+		t.Errorf("something of the night did not happen: %+v", s)
+	}
+	t.Run("reports", func(t *testing.T) { checkReports(t, dir) })
+	t.Run("nothing in clear", func(t *testing.T) { checkNothingInClear(t, dir, stdout.Bytes(), stderr.Bytes()) })
+	t.Run("not twice into one directory", func(t *testing.T) {
+		if code := run(t.Context(), []string{"--out", dir}, &stdout, &stderr); code != 1 {
+			t.Errorf("exit code %d", code)
+		}
+	})
+}
+
+// checkReports compares each accepted order file with its reconciliation.
+func checkReports(t *testing.T, dir string) {
+	t.Helper()
+	originals, err := filepath.Glob(filepath.Join(dir, "sftp", "archive", "*.csv"))
+	if err != nil || len(originals) != 3 {
+		t.Fatalf("%d archived files, error %v", len(originals), err)
+	}
+	reports := filepath.Join(dir, "sftp", "reports")
+	for _, original := range originals {
+		stem := strings.TrimSuffix(filepath.Base(original), ".csv")
+		for _, suffix := range []string{".receipt.csv", ".receipt.csv.ctl", ".reconciliation.csv", ".reconciliation.csv.ctl"} {
+			if _, err := os.Stat(filepath.Join(reports, stem+suffix)); err != nil {
+				t.Error(err)
+			}
+		}
+		editions, err := filepath.Glob(filepath.Join(reports, stem+".reconciliation*.csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := column(t, original, "order_id")
+		for _, edition := range editions {
+			got := column(t, edition, "order_id")
+			if len(got) != len(want) {
+				t.Errorf("%s has %d lines, the order file %d rows", filepath.Base(edition), len(got), len(want))
+				continue
+			}
+			dispositions := column(t, edition, "disposition")
+			for i := range want {
+				if got[i] != want[i] && dispositions[i] != "rejected" {
+					t.Errorf("%s: line %d is about another order than the order file's row", filepath.Base(edition), i+2)
+				}
+			}
+		}
+	}
+	left, err := os.ReadDir(filepath.Join(dir, "sftp", "drop"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("%d files left in the drop, error %v", len(left), err)
+	}
+}
+
+// clearColumns are those whose values must not be found anywhere afterwards.
+var clearColumns = []string{
+	"pan", "cardholder_name", "second_name", "encoded_name",
+	"delivery_last_name", "delivery_line1", "delivery_line2", "delivery_phone",
+	"individual_last_name", "individual_line1", "individual_phone",
+}
+
+func checkNothingInClear(t *testing.T, dir string, output ...[]byte) {
+	t.Helper()
+	secrets := map[string]string{} // clear value to its column
+	for _, where := range []string{"archive", "quarantine"} {
+		originals, err := filepath.Glob(filepath.Join(dir, "sftp", where, "*.csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, original := range originals {
+			if strings.HasSuffix(original, ".receipt.csv") {
+				continue
+			}
+			for _, name := range clearColumns {
+				for _, value := range column(t, original, name) {
+					if len(value) > 4 {
+						secrets[value] = name
+					}
+				}
+			}
+		}
+	}
+	if len(secrets) < 1000 {
+		t.Fatalf("only %d values to look for", len(secrets))
+	}
+	texts := map[string][]byte{}
+	for i, b := range output {
+		texts[fmt.Sprintf("output %d", i)] = b
+	}
+	for _, where := range []string{"state", "sftp/reports", "sftp/quarantine"} {
+		readAll(t, filepath.Join(dir, filepath.FromSlash(where)), texts)
+	}
+	for name, text := range texts {
+		for value, col := range secrets {
+			if bytes.Contains(text, []byte(value)) {
+				t.Errorf("%s shows a %s", name, col) // never the value
+			}
+		}
+	}
+}
+
+// readAll reads every file we wrote; the originals are not ours.
+func readAll(t *testing.T, dir string, into map[string][]byte) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		original := strings.Contains(path, "quarantine") && !strings.Contains(path, ".receipt.csv")
+		if err != nil || d.IsDir() || original {
+			return err
+		}
+		into[path], err = os.ReadFile(path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func column(t *testing.T, path, name string) []string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	in := csv.NewReader(f)
+	in.FieldsPerRecord = -1 // one of them is cut
+	in.LazyQuotes = true
+	header, err := in.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.Index(header, name)
+	if at < 0 {
+		t.Fatalf("%s has no column %s", filepath.Base(path), name)
+	}
+	rows, err := in.ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values []string
+	for _, row := range rows {
+		if at < len(row) {
+			values = append(values, row[at])
+		}
+	}
+	return values
+}
+
+func TestFlags(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"--help"}, 0},
+		{[]string{"--orders", "0"}, 2},
+		{[]string{"--orders", "x"}, 2},
+		{[]string{"--unknown"}, 2},
+		{[]string{"extra"}, 2},
+	} {
+		var out bytes.Buffer
+		if code := run(context.Background(), tt.args, &out, &out); code != tt.code || out.Len() == 0 {
+			t.Errorf("%v: exit code %d, want %d; said %q", tt.args, code, tt.code, out.String())
+		}
+	}
+}
+
+func TestAnUnbalancedNightIsSaid(t *testing.T) {
+	s := summary{Rows: 10, Submitted: 10, ProducedAtD1: 11, ReportedRows: 9, Seconds: map[string]float64{}}
+	s.conclude()
+	if s.Balanced || s.exitCode() != 5 || len(s.Differences) != 2 {
+		t.Errorf("balanced %v, exit code %d, differences %v", s.Balanced, s.exitCode(), s.Differences)
+	}
+	s.ProducedTwice = 1
+	if s.exitCode() != 1 {
+		t.Errorf("a card made twice ends with %d", s.exitCode())
+	}
+	var out bytes.Buffer
+	if err := s.writeTable(&out); err != nil || !strings.Contains(out.String(), "IT DOES NOT BALANCE") {
+		t.Errorf("the table does not say it, error %v", err)
+	}
+}

@@ -1,0 +1,139 @@
+package d1sim
+
+import (
+	"net/http"
+	"strconv"
+)
+
+// What an issuer may ask of an order that has not shipped ("pull & change").
+const (
+	changeCancel     = "CANCEL"
+	changeAccelerate = "ACCELERATE"
+	changeRedirect   = "REDIRECT"
+	changeBoth       = "ACCELERATE_AND_REDIRECT"
+)
+
+// A change is one such request, decided.
+type change struct {
+	order    uint32
+	at       int64 // Shopfloor time, µs
+	accepted bool
+	status   string // production status it met
+}
+
+func changeRules() []rule {
+	return withPaths("", []rule{
+		{name: "type", required: true, kind: kindString, values: []string{changeCancel, changeAccelerate, changeRedirect, changeBoth}},
+		{name: "newDeliveryAddress", kind: kindObject, members: addressRules()},
+	})
+}
+
+// serveChange is POST .../physicalCards/{cardId}/operations:updateOrder. Path
+// and stages are assumed; the outcome comes as a notification, UPDATE_ORDER.
+func (s *Simulator) serveChange(w http.ResponseWriter, r *http.Request) {
+	set := s.settings.Load()
+	if !s.delay(r, set.Latency) {
+		return
+	}
+	is, e := s.admit(w, r, set, false)
+	cardID := []byte(r.PathValue("cardId"))
+	if e == nil && !ident(48)(cardID) {
+		e = &apiError{http.StatusBadRequest, codeFormat, "cardId"}
+	}
+	if e != nil {
+		e.write(w)
+		return
+	}
+	buf := s.bufs.Get().(*[]byte)
+	defer s.bufs.Put(buf)
+	body, e := readBody(r, s.cfg.MaxBody, buf)
+	var operationID string
+	if e == nil {
+		operationID, e = s.change(is, cardID, body)
+	}
+	if e != nil {
+		e.write(w)
+		return
+	}
+	writeJSON(w, http.StatusAccepted, []byte(`{"operationId":"`+operationID+`"}`))
+}
+
+func (s *Simulator) change(is *issuer, cardID, body []byte) (string, *apiError) {
+	d := s.docs.Get().(*document)
+	defer s.docs.Put(d)
+	if err := d.parse(body); err != nil || d.nodes[0].kind != kindObject {
+		return "", &apiError{status: http.StatusBadRequest}
+	}
+	if fe := d.check(0, s.changes); fe != nil {
+		return "", s.fieldError(fe.code, fe.field)
+	}
+	kind := d.string(d.member(0, "type"))
+	redirect := kind == changeRedirect || kind == changeBoth
+	if addr := d.member(0, "newDeliveryAddress"); redirect && !d.present(addr) {
+		return "", s.fieldError(codeFormat, "newDeliveryAddress")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.signalLocked()
+	found, order := false, uint32(0)
+	s.ledger.card(is.number, cardID, func(i uint32, r *record) bool {
+		found, order = r.produces(), i
+		return !found
+	})
+	if !found {
+		return "", &apiError{http.StatusNotFound, codeNoCard, ""}
+	}
+	n := s.decideChangeLocked(order, kind)
+	s.outbox.addChange(is.number, n)
+	return s.changeID(n), nil
+}
+
+// decideChangeLocked is the center's answer: it depends on how far the card is.
+func (s *Simulator) decideChangeLocked(order uint32, kind string) uint32 {
+	r := s.ledger.at(order)
+	st, _ := r.step(int(r.stage) - 1)
+	c := change{order: order, at: s.clock.now().UnixMicro(), status: st.status}
+	switch st.status {
+	case cardRequested, dataPrepared, cardReady:
+		c.accepted = true
+	case cardOngoing, cardOnHold:
+		c.accepted = kind != changeCancel
+	}
+	if c.accepted {
+		switch kind {
+		case changeCancel:
+			r.outcome = cancelled
+		case changeAccelerate, changeBoth:
+			r.due = min(r.due, c.at+4*hour)
+		}
+		if next, ok := r.step(int(r.stage)); ok {
+			s.floor.push(entry{max(next.at, c.at), order}) // beside the older, later one
+			s.wakeUp()
+		}
+	}
+	s.ledger.changes = append(s.ledger.changes, c)
+	return uint32(len(s.ledger.changes) - 1)
+}
+
+func (s *Simulator) changeID(n uint32) string {
+	return s.ledger.prefix + "u" + strconv.FormatUint(uint64(n)+1, 36)
+}
+
+// appendChange writes the outcome of a change as a notification tells it.
+func (s *Simulator) appendChange(b []byte, n uint32) []byte {
+	c := &s.ledger.changes[n]
+	r := s.ledger.at(c.order)
+	b = append(append(b, `{"operationId":"`...), s.changeID(n)...)
+	b = append(b, `","operation":"UPDATE_ORDER","status":"`...)
+	if c.accepted {
+		b = append(b, `SUCCESSFUL"`...)
+	} else {
+		b = append(b, `FAILED","errorCode":"STAGE_TOO_LATE","error":"the card is too far in production"`...)
+	}
+	b = appendTime(append(b, `,"startTime":"`...), c.at)
+	b = appendTime(append(b, `","endTime":"`...), c.at)
+	b = append(append(append(b, `","cardId":"`...), r.cardID()...), '"')
+	b = appendRequestID(b, r)
+	b = append(append(b, `,"details":{"status":"`...), c.status...)
+	return append(appendRequestID(append(b, '"'), r), "}}"...)
+}
