@@ -145,7 +145,7 @@ func (s *Stage) checkHistory(ctx context.Context, src *Source, b *issuance.Batch
 	if last > 0 && c.Sequence != last+1 {
 		v = accept()
 		v.code = issuance.SequenceGap
-		v.reason = fmt.Sprintf("taken, but sequence %d was expected after %d and this is %d", last+1, last, c.Sequence)
+		v.reason = fmt.Sprintf("sequence %d was expected after %d, and this is %d", last+1, last, c.Sequence)
 	}
 	return v, nil
 }
@@ -180,7 +180,7 @@ func checkLoaded(b *issuance.Batch, l loaded) verdict {
 	case c == nil:
 		return accept()
 	case l.rows < c.Rows || l.endedInsideRow:
-		return refuse(issuance.Truncated, "the control file announces %d rows, the file has %d: send it again in full", c.Rows, l.rows)
+		return refuse(issuance.Truncated, "the control file announces %d rows, the file has %d", c.Rows, l.rows)
 	case l.rows != c.Rows:
 		return refuse(issuance.RowCountMismatch, "the control file announces %d rows, the file has %d", c.Rows, l.rows)
 	case !strings.EqualFold(l.sha256, c.SHA256):
