@@ -159,7 +159,8 @@ func (r *receipt) head(b *issuance.Batch, c *Control, counts intakeTotals) {
 
 // verdictText says what became of the file, what to do, and why.
 func verdictText(verdict issuance.BatchState, c *Control, counts intakeTotals) string {
-	text, because := "", ": "
+	because := ": "
+	var text string
 	switch {
 	case verdict == issuance.BatchHeld:
 		text = "the file is complete but waits for a person to release it"
