@@ -406,6 +406,27 @@ func TestAFileThatMayNotBeReadStopsNoOther(t *testing.T) {
 	}
 }
 
+// In the archive a file and its control file are told to belong together by
+// their names alone.
+func TestAFileAndItsControlFileStayTogether(t *testing.T) {
+	for _, taken := range []string{"cards-1.csv", "cards-1.csv.ctl"} {
+		t.Run(taken, func(t *testing.T) {
+			b := newBench(t)
+			b.must(os.WriteFile(filepath.Join(b.dir, "archive", taken), []byte("another's"), 0o600))
+			b.drops(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1}))
+			b.mustRun()
+			id := b.only().ID
+			want := []string{id + "_cards-1.csv", id + "_cards-1.csv.ctl", taken}
+			if got := b.files("archive"); !slices.Equal(got, want) {
+				t.Errorf("the archive has %q, want %q", got, want)
+			}
+			if where := b.only().Archived; where != "archive/"+want[0] {
+				t.Errorf("recorded as %s", where)
+			}
+		})
+	}
+}
+
 func TestSelectedSources(t *testing.T) {
 	b := newBench(t)
 	if _, err := intake.New(b.cfg, "nobody"); err == nil {
