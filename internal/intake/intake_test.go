@@ -427,6 +427,41 @@ func TestAFileAndItsControlFileStayTogether(t *testing.T) {
 	}
 }
 
+// The verdicts are committed and the originals safe in the drop: whatever is
+// wrong with the archive must not cost the night.
+func TestAnArchiveThatFailsDoesNotStopIntake(t *testing.T) {
+	b := newBench(t)
+	b.must(os.Remove(filepath.Join(b.dir, "archive")))
+	for i := int64(1); i <= 3; i++ {
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, orderfiletest.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+		if sum, err := b.run(); err == nil || sum.Accepted != 1 {
+			t.Errorf("run %d without an archive: %+v, %v; want the file accepted and an error", i, sum, err)
+		}
+	}
+	b.must(os.Mkdir(filepath.Join(b.dir, "archive"), 0o700))
+	b.mustRun()
+	if n := len(b.files("archive")); n != 6 {
+		t.Errorf("%d files in the archive once it is there, want 6", n)
+	}
+}
+
+// A backlog is taken in the order in which it was written, or each file of it
+// would be reported for a gap.
+func TestABacklogIsTakenInTheOrderOfItsNumbers(t *testing.T) {
+	b := newBench(t)
+	for i := int64(1); i <= 11; i++ {
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, orderfiletest.Options{Rows: 1, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+	}
+	b.mustRun()
+	all, err := b.store.Batches(t.Context(), issuance.BatchFilter{})
+	b.must(err)
+	for _, batch := range all {
+		if batch.Code != "" {
+			t.Errorf("%s: %s %s", batch.FileName, batch.Code, batch.Reason)
+		}
+	}
+}
+
 func TestSelectedSources(t *testing.T) {
 	b := newBench(t)
 	if _, err := intake.New(b.cfg, "nobody"); err == nil {

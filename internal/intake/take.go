@@ -87,7 +87,7 @@ func (s *Stage) archiveDecided(ctx context.Context, src *Source) error {
 	}
 	for _, b := range left {
 		if err := s.archive(ctx, src, b, b.State); err != nil {
-			return err
+			return err // likely the same for the others
 		}
 	}
 	return nil
