@@ -70,6 +70,27 @@ func TestLegalTransitionsOfABatch(t *testing.T) {
 	}
 }
 
+func TestAVerdictOutlivesSettlingAndClosing(t *testing.T) {
+	b := issuance.Batch{State: issuance.BatchLoading}
+	for _, step := range []struct {
+		to   issuance.BatchState
+		code issuance.Code
+		want issuance.Code
+	}{
+		{issuance.BatchAccepted, issuance.SequenceGap, issuance.SequenceGap},
+		{issuance.BatchSettled, "", issuance.SequenceGap},
+		{issuance.BatchClosed, "", issuance.SequenceGap},
+		{issuance.BatchAccepted, "", ""}, // opened again: a new verdict
+	} {
+		if _, err := b.Transition(step.to, issuance.Why{Code: step.code, Reason: string(step.code)}); err != nil {
+			t.Fatal(err)
+		}
+		if b.Code != step.want || b.Reason != string(step.want) {
+			t.Errorf("%s: code %q, reason %q, want %q", step.to, b.Code, b.Reason, step.want)
+		}
+	}
+}
+
 // No sequence of legal transitions and of news from D1 breaks the control
 // equation: every order is counted once, whatever happened to it.
 func TestNoSequenceBreaksTheControlEquation(t *testing.T) {
