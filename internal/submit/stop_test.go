@@ -135,6 +135,42 @@ func TestPanicWhileSending(t *testing.T) {
 	})
 }
 
+// A claim may wait long for the rate limit, an hour when D1 says so. What comes
+// to be known of the order meanwhile must keep it from being sent.
+func TestNewsWhileAClaimWaits(t *testing.T) {
+	for name, tt := range map[string]struct {
+		attempts int // before
+		waits    time.Duration
+		news     func(s *fakeStore)
+		state    issuance.State
+	}{
+		"D1 reports on an earlier attempt": {1, time.Second,
+			func(s *fakeStore) { _ = s.notify(production("ord-00001")) }, issuance.Submitted},
+		"another process took us for dead": {0, 10 * time.Minute, (*fakeStore).recover, issuance.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, 1, Config{}, accept)
+				b.store.orders[0].Attempts = tt.attempts
+				b.limiter.limit = make(chan struct{})
+				ended := make(chan error)
+				go func() { _, err := b.RunOnce(t.Context()); ended <- err }()
+				synctest.Wait()
+				tt.news(b.store)
+				wait(tt.waits)
+				close(b.limiter.limit)
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+				if len(b.sent) != 0 {
+					t.Errorf("sent %q", b.sent)
+				}
+				b.check(t, states{tt.state: 1})
+			})
+		})
+	}
+}
+
 // The job comes back every minute all night: what stopped the last run must not
 // cost as much again, or a mistake in the set-up refuses the file bit by bit.
 func TestRefusalsGoOnInTheNextRun(t *testing.T) {
