@@ -198,7 +198,7 @@ func checkLoaded(b *issuance.Batch, l loaded) verdict {
 // for too many. Package reconcile proves the same for every report.
 func checkProducts(c *issuance.Control, l *loaded) verdict {
 	if l.uncounted > 0 {
-		return refuse(issuance.ProductCountMismatch, "the control file does not count the products of %d rows", l.uncounted)
+		return refuse(issuance.ProductCountMismatch, "rows of products that the control file does not count: %d", l.uncounted)
 	}
 	var lacking int64
 	for _, id := range slices.Sorted(maps.Keys(c.Products)) {
