@@ -1,12 +1,12 @@
-// Package orderfiletest makes order files of any size for tests, benchmarks and
-// the demo: made-up people, PANs of test ranges, and on request rows with a
-// known fault.
+// Package sample makes order files of any size for tests, benchmarks, the demo
+// and the bank's developers: made-up people, PANs of the products' ranges, and
+// on request rows with a known fault.
 //
 // Everything follows from the seed, so a failure can be repeated. Files are
 // streamed: a million rows need no more memory than ten. Names and address
 // lines carry the number of their row ("Testowa 000123"), so that a search for
 // them anywhere finds only leaks.
-package orderfiletest
+package sample
 
 import (
 	"bufio"

@@ -1,4 +1,4 @@
-package orderfiletest
+package sample
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ func TestGeneratedFileIsWhatItSays(t *testing.T) {
 	if sum := sha256.Sum256(b.Bytes()); file.SHA256 != hex.EncodeToString(sum[:]) || file.Size != int64(b.Len()) {
 		t.Error("checksum or size is wrong")
 	}
-	v := validate.New(validate.Rules{Products: Products(), Now: now(), JWEKids: []string{SampleKid}})
+	v := validate.New(validate.Rules{Products: Products(), Now: now(), JWEKids: []string{Kid}})
 	d, err := orderfile.NewDecoder(&b, orderfile.Options{})
 	if err != nil {
 		t.Fatal(err)
