@@ -15,11 +15,11 @@ const (
 	SampleKid         = sample.Kid
 )
 
-// Options and File are those of package sample.
-type (
-	Options = sample.Options
-	File    = sample.File
-)
+// Options is [sample.Options].
+type Options = sample.Options
+
+// File is [sample.File].
+type File = sample.File
 
 // Generate is [sample.Generate].
 func Generate(w io.Writer, o Options) (File, error) { return sample.Generate(w, o) }
