@@ -203,6 +203,7 @@ func PayloadAAD(issuerID, orderID string) []byte { return []byte(issuerID + "/" 
 
 // write stores the chunks in the order of the file.
 func (s *Stage) write(ctx context.Context, b *issuance.Batch, ordered <-chan *chunk) error {
+	var pans panSet
 	for c := range ordered {
 		select {
 		case err := <-c.done:
@@ -212,6 +213,7 @@ func (s *Stage) write(ctx context.Context, b *issuance.Batch, ordered <-chan *ch
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		pans.mark(c.orders)
 		if err := s.Store.AddOrders(ctx, b.No, c.orders); err != nil {
 			return fmt.Errorf("store rows: %w", err)
 		}

@@ -1,11 +1,14 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
+	"time"
 
 	"cardbatch/internal/drop"
 	"cardbatch/internal/issuance"
@@ -89,7 +92,10 @@ func (s *Stage) checkControl(ctx context.Context, src *Source, b *issuance.Batch
 		return refuse(issuance.ControlInvalid, "%v", err), nil
 	}
 	b.Control, b.BusinessDate = &control, control.BusinessDate
-	return checkControlFile(&control, b.FileName, src.IssuerID, src.Environment), nil
+	if v := checkControlFile(&control, b.FileName, src.IssuerID, src.Environment); v.refused() {
+		return v, nil
+	}
+	return src.checkBusinessDate(control.BusinessDate, s.Now()), nil
 }
 
 // checkControlFile compares a control file with the file beside it and with the
@@ -107,40 +113,104 @@ func checkControlFile(c *issuance.Control, fileName, issuerID, environment strin
 	}
 }
 
+// checkBusinessDate compares the date of a control file with our own calendar.
+func (src *Source) checkBusinessDate(date string, now time.Time) verdict {
+	if src.BusinessDates == nil {
+		return accept()
+	}
+	y, m, d := now.In(src.Location).Date()
+	day := func(offset int) string { return time.Date(y, m, d+offset, 0, 0, 0, 0, time.UTC).Format(time.DateOnly) }
+	first, last := day(-src.BusinessDates.Back), day(src.BusinessDates.Ahead)
+	if date < first || date > last {
+		return refuse(issuance.BusinessDateRange, "the business date is %s; today, on %s, it may be %s to %s", date, day(0), first, last)
+	}
+	return accept()
+}
+
 // checkHistory looks for the file among the earlier ones of its source. The
 // order matters for the sender: the same content again says more than the same
 // name or number again.
 func (s *Stage) checkHistory(ctx context.Context, src *Source, b *issuance.Batch) (verdict, error) {
 	c := b.Control
-	if c != nil {
-		checks := []struct {
-			by   issuance.PriorKey
-			code issuance.Code
-			what string
-		}{
-			{issuance.PriorKey{SHA256: strings.ToLower(c.SHA256)}, issuance.DuplicateContent, "the same content"},
-			{issuance.PriorKey{Sequence: c.Sequence}, issuance.SequenceRepeated, fmt.Sprintf("sequence %d", c.Sequence)},
+	if c != nil && c.Rows > 0 { // nil returns are all the same
+		by := issuance.PriorKey{SHA256: strings.ToLower(c.SHA256)}
+		if v, err := s.checkPrior(ctx, src, by, issuance.DuplicateContent, "the same content"); err != nil || v.refused() {
+			return v, err
 		}
-		for _, check := range checks {
-			if v, err := s.checkPrior(ctx, src, check.by, check.code, check.what); err != nil || v.refused() {
-				return v, err
-			}
+	}
+	if c != nil {
+		by := issuance.PriorKey{Sequence: c.Sequence}
+		if v, err := s.checkPrior(ctx, src, by, issuance.SequenceRepeated, fmt.Sprintf("sequence %d", c.Sequence)); err != nil || v.refused() {
+			return v, err
 		}
 	}
 	v, err := s.checkPrior(ctx, src, issuance.PriorKey{Name: b.FileName}, issuance.DuplicateName, "a file of this name")
 	if err != nil || v.refused() || c == nil {
 		return v, err
 	}
+	return s.checkSequence(ctx, src, c.Sequence)
+}
+
+// checkSequence looks for a gap before the file. A lower number than the last
+// closes one, if somebody has let later files pass.
+func (s *Stage) checkSequence(ctx context.Context, src *Source, sequence int64) (verdict, error) {
 	last, err := s.Store.LastSequence(ctx, src.Name)
 	if err != nil {
 		return verdict{}, fmt.Errorf("look up the last sequence: %w", err)
 	}
-	if last > 0 && c.Sequence != last+1 {
-		v = accept()
-		v.code = issuance.SequenceGap
-		v.reason = fmt.Sprintf("taken, but sequence %d was expected after %d and this is %d", last+1, last, c.Sequence)
+	strict := src.Sequence == SequenceStrict
+	switch {
+	case last == 0, sequence == last+1, strict && sequence < last:
+		return accept(), nil
+	case strict:
+		return verdict{issuance.BatchHeld, issuance.SequenceGap, fmt.Sprintf(
+			"sequence %d is missing, and this is %d: held until it arrives or an operator releases this file", last+1, sequence)}, nil
+	default:
+		return verdict{issuance.BatchAccepted, issuance.SequenceGap, fmt.Sprintf(
+			"taken, but sequence %d was expected after %d and this is %d", last+1, last, sequence)}, nil
 	}
-	return v, nil
+}
+
+// releaseHeld takes the held files whose turn has come, one after the other: the
+// missing file has arrived, or an operator has let one pass.
+func (s *Stage) releaseHeld(ctx context.Context, src *Source, sum *Summary) error {
+	if src.Sequence != SequenceStrict {
+		return nil
+	}
+	held, err := s.Store.HeldFiles(ctx, src.Name)
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	last, err := s.Store.LastSequence(ctx, src.Name)
+	if err != nil {
+		return fmt.Errorf("look up the last sequence: %w", err)
+	}
+	slices.SortFunc(held, func(a, b issuance.Batch) int { return cmp.Compare(sequenceOf(a), sequenceOf(b)) })
+	for _, b := range held {
+		if b.Code != issuance.SequenceGap || sequenceOf(b) > last+1 {
+			continue
+		}
+		why := issuance.Why{At: s.Now(), Stage: "intake", Session: s.Session,
+			Reason: fmt.Sprintf("was held for a missing file; sequence %d is there now", sequenceOf(b)-1)}
+		err := s.Store.DecideBatch(ctx, b, issuance.BatchAccepted, why)
+		if errors.Is(err, issuance.ErrOutOfState) {
+			continue // an operator was faster
+		}
+		if err != nil {
+			return fmt.Errorf("release %s: %w", b.FileName, err)
+		}
+		last = max(last, sequenceOf(b))
+		sum.Released++
+		s.Logger.Info().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).Msg("file released: no sequence is missing any more")
+	}
+	return nil
+}
+
+func sequenceOf(b issuance.Batch) int64 {
+	if b.Control == nil {
+		return 0
+	}
+	return b.Control.Sequence
 }
 
 func (s *Stage) checkContent(ctx context.Context, src *Source, b *issuance.Batch) (verdict, error) {
