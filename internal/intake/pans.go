@@ -32,10 +32,10 @@ func (s *panSet) add(fingerprint []byte, row int64) (first int64) {
 	i := tag & mask
 	for ; s.entries[i] != 0; i = (i + 1) & mask {
 		if s.entries[i]>>rowBits == tag {
-			return int64(s.entries[i] & rowMask) //nolint:gosec // 24 bits
+			return int64(s.entries[i] & rowMask)
 		}
 	}
-	s.entries[i] = tag<<rowBits | uint64(row)&rowMask //nolint:gosec // rows are counted from 1
+	s.entries[i] = tag<<rowBits | uint64(row)&rowMask
 	s.used++
 	return 0
 }
