@@ -2,6 +2,7 @@ package schemas_test
 
 import (
 	"encoding/json"
+	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -123,6 +124,46 @@ func TestSensitiveColumns(t *testing.T) {
 	if diff := cmp.Diff(public, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+var update = flag.Bool("update", false, "write the list of codes in README.md")
+
+// TestREADMEExplainsEveryCode: the list of README.md is the published one.
+func TestREADMEExplainsEveryCode(t *testing.T) {
+	var b strings.Builder
+	titles := map[string]string{
+		"file":  "Codes of a file, which is refused or held as a whole:",
+		"row":   "Codes of a row, which is not ordered while the rest of the file may be:",
+		"order": "Codes of an order that was taken, in reports:",
+	}
+	for _, level := range []string{"file", "row", "order"} {
+		b.WriteString("\n" + titles[level] + "\n\n| code | meaning | what to do |\n|---|---|---|\n")
+		for _, c := range rejectCodes(t) {
+			if c.Level == level {
+				b.WriteString("| `" + c.Code + "` | " + c.Meaning + " | " + c.Remedy + " |\n")
+			}
+		}
+	}
+	const begin, end = "<!-- codes -->\n", "\n<!-- end of codes -->"
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(readme), begin)
+	list, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatal("README.md has no place for the codes")
+	}
+	if list == b.String() {
+		return
+	}
+	if *update {
+		if err := os.WriteFile("README.md", []byte(before+begin+b.String()+end+after), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Errorf("README.md (-has +should have; rewrite with go test ./schemas -update):\n%s", cmp.Diff(list, b.String()))
 }
 
 // TestREADME: every contract is described, and the example is a control file.

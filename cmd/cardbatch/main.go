@@ -5,6 +5,8 @@
 //	cardbatch run JOB               one run of one job
 //	cardbatch check                 configuration, keys and jobs; the next runs
 //	cardbatch validate FILE...      order files offline, by the rules of intake
+//	cardbatch sample                an order file with made-up orders
+//	cardbatch release BATCH         lets a held file pass
 //	cardbatch batches|orders|runs   look
 //	cardbatch report NAME           write a report now
 //	cardbatch migrate | version

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -31,7 +32,12 @@ type Rules struct {
 	Environment string   // empty: what the control file says
 	Accept      string   // of config.Source; empty: rows
 	MaxRejects  float64  // 0 to 1
-	Now         func() time.Time
+	MaxBytes    int64    // 0: any
+	MaxRows     int64    // 0: as many as there can be
+	// BusinessDates are those of the source, nil for any.
+	BusinessDates *intake.DateRange
+	Location      *time.Location // of the business dates; nil: UTC
+	Now           func() time.Time
 }
 
 // Verdict is what intake would make of a file.
@@ -68,7 +74,8 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
-	desk := &desk{path: path, orders: map[string]issuance.FirstUse{}, names: map[string]string{}}
+	desk := &desk{path: path, names: map[string]string{}}
+	desk.forget()
 	src := intake.Source{
 		Name: "offline", IssuerID: rules.IssuerID, Environment: rules.Environment, Location: time.UTC,
 		Drop: desk, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*",
@@ -81,6 +88,8 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 	if rules.Accept != "" {
 		src.Accept, src.MaxRejects = intake.Accept(rules.Accept), rules.MaxRejects
 	}
+	src.MaxBytes, src.MaxRows = cmp.Or(rules.MaxBytes, src.MaxBytes), cmp.Or(rules.MaxRows, src.MaxRows)
+	src.BusinessDates, src.Location = rules.BusinessDates, cmp.Or(rules.Location, src.Location)
 	if control, err := os.ReadFile(path + orderfile.ControlSuffix); err == nil { //nolint:gosec // the user names the file
 		src.Completion = intake.ByControl
 		desk.control = true
@@ -114,6 +123,8 @@ type desk struct {
 	batch   issuance.Batch
 	totals  issuance.Totals
 	orders  map[string]issuance.FirstUse
+	cards   map[string]issuance.OpenOrder
+	pans    map[issuance.Ref]pan
 	errors  []issuance.RowError
 	verdict *Verdict
 }
@@ -204,6 +215,9 @@ func (d *desk) PriorFile(context.Context, string, issuance.PriorKey) (issuance.B
 // LastSequence implements [intake.History].
 func (d *desk) LastSequence(context.Context, string) (int64, error) { return 0, nil }
 
+// HeldFiles implements [intake.History].
+func (d *desk) HeldFiles(context.Context, string) ([]issuance.Batch, error) { return nil, nil }
+
 // AddOrders implements [intake.Orders].
 func (d *desk) AddOrders(_ context.Context, _ issuance.BatchNo, orders []issuance.NewOrder) error {
 	d.mu.Lock()
@@ -211,11 +225,7 @@ func (d *desk) AddOrders(_ context.Context, _ issuance.BatchNo, orders []issuanc
 	for i := range orders {
 		o := &orders[i]
 		if o.State == issuance.Ready {
-			if first, used := d.orders[o.OrderID]; used {
-				o.Collide(first)
-			} else {
-				d.orders[o.OrderID] = issuance.FirstUse{FileName: d.name(), Line: o.Line, ContentMAC: o.ContentMAC}
-			}
+			d.judge(o)
 		}
 		d.totals.AddOrder(&o.Order)
 		d.errors = append(d.errors, o.Errors...)
@@ -223,10 +233,40 @@ func (d *desk) AddOrders(_ context.Context, _ issuance.BatchNo, orders []issuanc
 	return nil
 }
 
+// judge decides on a row as the store does.
+func (d *desk) judge(o *issuance.NewOrder) {
+	d.pans[o.Ref] = pan{o.Line, string(o.PANFingerprint)}
+	first, used := d.orders[o.OrderID]
+	open, busy := d.cards[o.CardID]
+	same, seen := d.pans[o.SamePAN]
+	switch {
+	case used:
+		o.Collide(first)
+	case seen && same.fingerprint == string(o.PANFingerprint):
+		o.RepeatPAN(same.line)
+	case busy:
+		o.CardBusy(open)
+	default:
+		d.orders[o.OrderID] = issuance.FirstUse{FileName: d.name(), Line: o.Line, ContentMAC: o.ContentMAC}
+		d.cards[o.CardID] = issuance.OpenOrder{OrderID: o.OrderID, FileName: d.name(), Line: o.Line}
+	}
+}
+
+// pan is what the desk remembers of a row to recognize its PAN.
+type pan struct {
+	line        int64
+	fingerprint string
+}
+
 // ResetBatch implements [intake.Orders].
 func (d *desk) ResetBatch(context.Context, issuance.BatchNo) error {
-	d.totals, d.errors, d.orders = issuance.Totals{}, nil, map[string]issuance.FirstUse{}
+	d.forget()
 	return nil
+}
+
+func (d *desk) forget() {
+	d.totals, d.errors, d.orders = issuance.Totals{}, nil, map[string]issuance.FirstUse{}
+	d.cards, d.pans = map[string]issuance.OpenOrder{}, map[issuance.Ref]pan{}
 }
 
 // BatchTotals implements [intake.Orders].

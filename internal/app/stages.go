@@ -36,7 +36,7 @@ func (a *App) pickup(ctx context.Context, task schedule.Task) (schedule.Result, 
 		return schedule.Result{}, err
 	}
 	sum, err := stage.RunOnce(ctx)
-	return schedule.Result{Summary: sum, Rejected: sum.HasRejects(), Idle: sum.Files == 0}, classify(err)
+	return schedule.Result{Summary: sum, Rejected: sum.HasRejects(), Idle: sum.Files == 0 && sum.Released == 0}, classify(err)
 }
 
 // intakeSources makes the sources as intake knows them.
@@ -54,6 +54,7 @@ func (a *App) intakeSources() []intake.Source {
 			Quarantine: s.Directories.Quarantine, Pattern: s.Pattern,
 			Completion: intake.Completion(s.Completion), Observations: s.Observations,
 			Accept: intake.Accept(s.Accept), MaxRejects: maxRejects, MaxBytes: int64(s.MaxSize), MaxRows: s.MaxRows,
+			Sequence: intake.Sequence(s.Sequence), BusinessDates: businessDates(s),
 			Encoder: i.encoder,
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: a.products, Now: now, JWEKids: i.JWEKeyIDs()})
@@ -61,6 +62,13 @@ func (a *App) intakeSources() []intake.Source {
 		})
 	}
 	return sources
+}
+
+func businessDates(s config.Source) *intake.DateRange {
+	if s.BusinessDate == nil {
+		return nil
+	}
+	return &intake.DateRange{Back: s.BusinessDate.DaysBack, Ahead: s.BusinessDate.DaysAhead}
 }
 
 // selected returns the sources that a job is about.

@@ -84,12 +84,31 @@ func (s *Source) check(c checker, key string, cfg *Config) {
 	if s.Accept == AcceptAllOrNothing && s.MaxRejects != nil {
 		c.Problem(key+".max_rejects", "is for accept rows only")
 	}
+	orText(&s.Sequence, SequenceWarn)
+	c.oneOf(key+".sequence", s.Sequence, SequenceWarn, SequenceStrict)
+	if s.Sequence == SequenceStrict && s.Completion != CompleteByControl {
+		c.Problem(key+".sequence", "strict needs completion control: the sequence stands in the control file")
+	}
+	if s.BusinessDate != nil {
+		c.days(key+".business_date.days_back", s.BusinessDate.DaysBack)
+		c.days(key+".business_date.days_ahead", s.BusinessDate.DaysAhead)
+	}
 	or(c, key+".max_size", &s.MaxSize, 4<<30)
 	or(c, key+".max_rows", &s.MaxRows, issuance.MaxRows)
 	if s.MaxRows > issuance.MaxRows {
 		c.Problem(key+".max_rows", "must be at most %d", issuance.MaxRows)
 	}
 	s.Directories.check(c, key+".directories")
+}
+
+// days checks a number of days. Zero is today, so it must be said.
+func (c checker) days(key string, v int) {
+	switch {
+	case !c.Has(key):
+		c.Problem(key, "is required")
+	case v < 0:
+		c.Problem(key, "must not be below zero")
+	}
 }
 
 func (d *Directories) check(c checker, key string) {

@@ -61,6 +61,12 @@ const (
 	AcceptAllOrNothing = "all_or_nothing" // one bad row refuses the file
 )
 
+// What a missing sequence number means for the next files of a source.
+const (
+	SequenceWarn   = "warn"   // they are taken
+	SequenceStrict = "strict" // they are held
+)
+
 // Source is where the order files of an issuer come from.
 type Source struct {
 	// Name identifies it for ever: it is part of the history. Required, unique,
@@ -85,10 +91,25 @@ type Source struct {
 	// MaxRejects refuses a file with a larger share of bad rows, with accept
 	// rows. Default: 100%, never.
 	MaxRejects *Percent `yaml:"max_rejects"`
+	// Sequence is warn or strict: whether a file after a missing one is taken
+	// with a warning, or held until the missing one arrives or an operator
+	// releases it with cardbatch release. Default: warn.
+	Sequence string `yaml:"sequence"`
+	// BusinessDate says which business dates a control file may have. Default: any.
+	BusinessDate *BusinessDate `yaml:"business_date"`
 	// MaxSize refuses larger files. Default: 4GiB.
 	MaxSize Size `yaml:"max_size"`
 	// MaxRows refuses files with more rows. Default and limit: 16777215.
 	MaxRows int64 `yaml:"max_rows"`
+}
+
+// BusinessDate is the range of business dates, in calendar days from today in
+// the issuer's time zone. Files with others are refused.
+type BusinessDate struct {
+	// DaysBack is how many days ago it may be. Required.
+	DaysBack int `yaml:"days_back"`
+	// DaysAhead is how many days ahead it may be. Required.
+	DaysAhead int `yaml:"days_ahead"`
 }
 
 // Directories of a source, all different.

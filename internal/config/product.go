@@ -15,6 +15,9 @@ type Product struct {
 	BINRanges []BINRange `yaml:"bin_ranges"`
 	// ValidityYears is the longest plausible time to a card's expiry. Default: 6.
 	ValidityYears int `yaml:"validity_years"`
+	// Transliterate writes names in letters that can be embossed, É as E, as
+	// schemas/README.md lists them, instead of rejecting the row. Default: false.
+	Transliterate bool `yaml:"transliterate"`
 	// Priorities are the values of the column priority. Default: none may be given.
 	Priorities []string `yaml:"priorities"`
 	// UrgentPriorities are those of them that are sent before everything else.
@@ -70,7 +73,7 @@ func (p Product) issuance() issuance.Product {
 		ranges[i] = issuance.BINRange(r)
 	}
 	return issuance.Product{
-		ID: p.ID, BINRanges: ranges, ValidityYears: p.ValidityYears,
+		ID: p.ID, BINRanges: ranges, ValidityYears: p.ValidityYears, Transliterate: p.Transliterate,
 		Priorities: p.Priorities, UrgentPriorities: p.UrgentPriorities, Deliveries: p.Deliveries,
 		Carriers: p.CardCarriers, DefaultCarrier: p.DefaultCardCarrier,
 		Packagings: p.Packagings, DefaultPackaging: p.DefaultPackaging,

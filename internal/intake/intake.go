@@ -29,6 +29,18 @@ const (
 	AllOrNothing Accept = "all_or_nothing" // one bad row refuses the file
 )
 
+// Sequence says what a missing file means for the next ones.
+type Sequence string
+
+// The rules on sequences.
+const (
+	SequenceWarn   Sequence = "warn"   // a file after a gap is taken, its receipt says so
+	SequenceStrict Sequence = "strict" // it is held until the gap is closed or an operator releases it
+)
+
+// DateRange is how far a business date may be from today, in calendar days.
+type DateRange struct{ Back, Ahead int }
+
 // Source is where order files of one issuer come from. Directories are paths
 // on the drop.
 type Source struct {
@@ -47,10 +59,19 @@ type Source struct {
 	Observations int // of the same size and time, for ByQuiet
 
 	Accept     Accept
-	MaxRejects float64 // share of the rows, 0 to 1, above which the file is refused; 1 allows all
-	MaxBytes   int64
-	MaxRows    int64
+	MaxRejects float64  // share of the rows, 0 to 1, above which the file is refused; 1 allows all
+	Sequence   Sequence // empty: warn
+	// BusinessDates are those a control file may name, today being the source's
+	// own. Nil: any.
+	BusinessDates *DateRange
+	MaxBytes      int64
+	MaxRows       int64
 
+	// Unwrap turns the dropped bytes into CSV in the agreed form: decryption,
+	// decompression, character set. Nil: they are that already. What is wrong
+	// with the file it reports as an [issuance.FileError], at the latest at the
+	// end of the file, which the reader must reach before anything is decided.
+	Unwrap func(io.Reader) (io.Reader, error)
 	// Rules returns the rules as they are at a time: expiries are judged by it.
 	Rules   func(now time.Time) Checker
 	Encoder Encoder
@@ -96,7 +117,10 @@ type Files interface {
 // History is the part of the store that knows earlier files.
 type History interface {
 	PriorFile(ctx context.Context, source string, by issuance.PriorKey) (issuance.Batch, bool, error)
+	// LastSequence returns the highest sequence that was taken; a held file is not.
 	LastSequence(ctx context.Context, source string) (int64, error)
+	// HeldFiles returns the held files of a source, oldest first.
+	HeldFiles(ctx context.Context, source string) ([]issuance.Batch, error)
 }
 
 // Orders is the part of the store that takes the rows of a file and its verdict.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -195,6 +196,113 @@ func TestASequenceGapIsTakenAndSaid(t *testing.T) {
 	b.must(err)
 	if all[1].State != issuance.BatchAccepted || all[1].Code != issuance.SequenceGap {
 		t.Errorf("the batch is %s %s", all[1].State, all[1].Code)
+	}
+}
+
+// TestStrictSequence: files after a gap wait, and go in order as soon as the
+// missing one is there.
+func TestStrictSequence(t *testing.T) {
+	b := newBench(t)
+	b.source().Sequence = intake.SequenceStrict
+	file := func(n int64) {
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", n), n,
+			orderfiletest.Options{Rows: 5, Seed: uint64(n), Prefix: fmt.Sprintf("f%d", n)}))
+	}
+	states := func() string {
+		all, err := b.store.Batches(t.Context(), issuance.BatchFilter{})
+		b.must(err)
+		var text []string
+		for _, batch := range all {
+			text = append(text, fmt.Sprintf("%d %s %s", batch.Control.Sequence, batch.State, batch.Code))
+		}
+		return strings.Join(text, ", ")
+	}
+	check := func(want string) {
+		t.Helper()
+		if got := states(); got != want {
+			t.Errorf("the files are %q, want %q", got, want)
+		}
+	}
+	file(7) // the first of all may have any number
+	b.mustRun()
+	file(10)
+	b.mustRun()
+	file(9)
+	if sum := b.mustRun(); sum.Held != 1 {
+		t.Errorf("summary %+v", sum)
+	}
+	check("7 accepted , 10 held SEQUENCE_GAP, 9 held SEQUENCE_GAP")
+	claims, err := b.store.ClaimReady(t.Context(), issuerID, b.cfg.Session, 100)
+	b.must(err)
+	if len(claims) != 5 {
+		t.Errorf("%d orders can be sent, want those of the first file", len(claims))
+	}
+	if len(b.files("archive")) != 6 {
+		t.Errorf("archive %v", b.files("archive"))
+	}
+	file(8)
+	if sum := b.mustRun(); sum.Accepted != 1 || sum.Released != 2 {
+		t.Errorf("summary %+v", sum)
+	}
+	check("7 accepted , 10 accepted , 9 accepted , 8 accepted ")
+
+	// An operator lets one pass; the next in turn follows, the missing one may still come.
+	file(13)
+	file(14)
+	b.mustRun()
+	check("7 accepted , 10 accepted , 9 accepted , 8 accepted , 13 held SEQUENCE_GAP, 14 held SEQUENCE_GAP")
+	all, err := b.store.Batches(t.Context(), issuance.BatchFilter{})
+	b.must(err)
+	b.must(b.store.DecideBatch(t.Context(), all[4], issuance.BatchAccepted, issuance.Why{Operator: "anna", Reason: "12 will not come"}))
+	if sum := b.mustRun(); sum.Released != 1 {
+		t.Errorf("summary %+v", sum)
+	}
+	file(11)
+	if sum := b.mustRun(); sum.Accepted != 1 {
+		t.Errorf("a late file: %+v", sum)
+	}
+}
+
+func TestBusinessDates(t *testing.T) {
+	paris, err := time.LoadLocation("Europe/Paris") // 23:00 there, still the first of March
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{"2026-02-26": false, "2026-02-27": true, "2026-03-01": true, "2026-03-02": true, "2026-03-03": false, "2206-03-01": false}
+	for date, good := range tests {
+		b := newBench(t)
+		b.source().Location, b.source().BusinessDates = paris, &intake.DateRange{Back: 2, Ahead: 1}
+		g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1})
+		g.control.BusinessDate = date
+		b.drops(g)
+		b.mustRun()
+		batch := b.only()
+		if good != (batch.State == issuance.BatchAccepted) || !good && batch.Code != issuance.BusinessDateRange {
+			t.Errorf("%s: %s %s %s", date, batch.State, batch.Code, batch.Reason)
+		}
+		if !good && !strings.Contains(batch.Reason, "2026-02-27 to 2026-03-02") {
+			t.Errorf("%s: the reason is %q", date, batch.Reason)
+		}
+	}
+	b := newBench(t) // an hour later it is tomorrow in Paris
+	b.cfg.Now = func() time.Time { return night.Add(90 * time.Minute) }
+	b.source().Location, b.source().BusinessDates = paris, &intake.DateRange{}
+	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1})
+	g.control.BusinessDate = "2026-03-02"
+	b.drops(g)
+	b.mustRun()
+	if b.only().State != issuance.BatchAccepted {
+		t.Errorf("today in Paris is refused: %s", b.only().Reason)
+	}
+}
+
+func TestNilReturnsAreNoRepeats(t *testing.T) {
+	b := newBench(t)
+	for n := range int64(3) {
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", n+1), n+1, orderfiletest.Options{Seed: 1}))
+		if sum := b.mustRun(); sum.Accepted != 1 {
+			t.Errorf("nil return %d: %+v", n+1, sum)
+		}
 	}
 }
 

@@ -114,7 +114,11 @@ func hand(ctx context.Context, c *chunk, ordered, work chan<- *chunk) error {
 // with the file becomes result.fault; the error is for reading that may succeed
 // another time.
 func (s *Stage) decode(ctx context.Context, src *Source, m *meter, result *loaded, emit func(*chunk) error) error {
-	d, err := orderfile.NewDecoder(m, orderfile.Options{})
+	in, err := src.unwrap(m)
+	if err != nil {
+		return m.judge(src, result, err)
+	}
+	d, err := orderfile.NewDecoder(in, orderfile.Options{})
 	if err != nil {
 		return m.judge(src, result, err)
 	}
@@ -146,6 +150,13 @@ func (s *Stage) decode(ctx context.Context, src *Source, m *meter, result *loade
 		return emit(c)
 	}
 	return ctx.Err()
+}
+
+func (src *Source) unwrap(r io.Reader) (io.Reader, error) {
+	if src.Unwrap == nil {
+		return r, nil
+	}
+	return src.Unwrap(r)
 }
 
 func newChunk() *chunk {
@@ -202,6 +213,7 @@ func PayloadAAD(issuerID, orderID string) []byte { return []byte(issuerID + "/" 
 
 // write stores the chunks in the order of the file.
 func (s *Stage) write(ctx context.Context, b *issuance.Batch, ordered <-chan *chunk, result *loaded) error {
+	var pans panSet
 	for c := range ordered {
 		select {
 		case err := <-c.done:
@@ -212,6 +224,7 @@ func (s *Stage) write(ctx context.Context, b *issuance.Batch, ordered <-chan *ch
 			return ctx.Err()
 		}
 		result.attribute(b.Control, c.orders)
+		pans.mark(c.orders)
 		if err := s.Store.AddOrders(ctx, b.No, c.orders); err != nil {
 			return fmt.Errorf("store rows: %w", err)
 		}
@@ -268,11 +281,14 @@ func (m *meter) Read(p []byte) (int, error) {
 // one that cannot be read now, which stays an error.
 func (m *meter) judge(src *Source, result *loaded, err error) error {
 	var header *orderfile.HeaderError
+	var file *issuance.FileError
 	switch {
 	case m.err != nil:
 		return m.err
 	case errors.Is(err, errTooLarge):
 		result.fault = refuse(issuance.TooLarge, "the file is larger than %d bytes", src.MaxBytes)
+	case errors.As(err, &file):
+		result.fault = refuse(file.Code, "%s", file.Text)
 	case errors.As(err, &header):
 		result.fault = refuse(issuance.HeaderInvalid, "%v", header)
 	default:

@@ -68,7 +68,8 @@ type Summary struct {
 	Accepted  int   `json:"accepted"`
 	Held      int   `json:"held"`
 	Refused   int   `json:"refused"`
-	Rows      int64 `json:"rows"` // of the accepted and held files
+	Released  int   `json:"released"` // held before, and no sequence is missing any more
+	Rows      int64 `json:"rows"`     // of the accepted and held files
 	Ready     int64 `json:"ready"`
 	Rejected  int64 `json:"rejected"`
 	Duplicate int64 `json:"duplicate"`
@@ -109,6 +110,9 @@ func (s *Stage) runSource(ctx context.Context, src *Source, sum *Summary) error 
 }
 
 func (s *Stage) takeAll(ctx context.Context, src *Source, sum *Summary) error {
+	if err := s.releaseHeld(ctx, src, sum); err != nil { // an earlier run may not have come to it
+		return err
+	}
 	unfinished, err := s.Store.LoadingBatches(ctx, src.Name)
 	if err != nil {
 		return fmt.Errorf("find unfinished files: %w", err)
@@ -232,6 +236,9 @@ func (s *Stage) work(ctx context.Context, src *Source, b issuance.Batch, sum *Su
 		Int64("count", b.Rows).Int64("rejected", totals.State(issuance.Rejected)).
 		Int64("duplicate", totals.State(issuance.Duplicate)).Dur("duration", s.Now().Sub(began)).
 		Msg("file " + string(v.to))
+	if err := s.releaseHeld(ctx, src, sum); err != nil {
+		return err
+	}
 	return s.archive(ctx, src, b, v.to)
 }
 

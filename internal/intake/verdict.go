@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"cardbatch/internal/drop"
 	"cardbatch/internal/issuance"
@@ -98,7 +99,10 @@ func (s *Stage) checkControl(ctx context.Context, src *Source, b *issuance.Batch
 		return refuse(issuance.ControlInvalid, "%v", err), nil
 	}
 	b.Control, b.BusinessDate = &control, control.BusinessDate
-	return checkControlFile(&control, b.FileName, src.IssuerID, src.Environment), nil
+	if v := checkControlFile(&control, b.FileName, src.IssuerID, src.Environment); v.refused() {
+		return v, nil
+	}
+	return src.checkBusinessDate(control.BusinessDate, s.Now()), nil
 }
 
 // checkControlFile compares a control file with the file beside it and with the
@@ -116,40 +120,42 @@ func checkControlFile(c *issuance.Control, fileName, issuerID, environment strin
 	}
 }
 
+// checkBusinessDate compares the date of a control file with our own calendar.
+func (src *Source) checkBusinessDate(date string, now time.Time) verdict {
+	if src.BusinessDates == nil {
+		return accept()
+	}
+	y, m, d := now.In(src.Location).Date()
+	day := func(offset int) string { return time.Date(y, m, d+offset, 0, 0, 0, 0, time.UTC).Format(time.DateOnly) }
+	first, last := day(-src.BusinessDates.Back), day(src.BusinessDates.Ahead)
+	if date < first || date > last {
+		return refuse(issuance.BusinessDateRange, "the business date is %s; today, on %s, it may be %s to %s", date, day(0), first, last)
+	}
+	return accept()
+}
+
 // checkHistory looks for the file among the earlier ones of its source. The
 // order matters for the sender: the same content again says more than the same
 // name or number again.
 func (s *Stage) checkHistory(ctx context.Context, src *Source, b *issuance.Batch) (verdict, error) {
 	c := b.Control
-	if c != nil {
-		checks := []struct {
-			by   issuance.PriorKey
-			code issuance.Code
-			what string
-		}{
-			{issuance.PriorKey{SHA256: strings.ToLower(c.SHA256)}, issuance.DuplicateContent, "the same content"},
-			{issuance.PriorKey{Sequence: c.Sequence}, issuance.SequenceRepeated, fmt.Sprintf("sequence %d", c.Sequence)},
+	if c != nil && c.Rows > 0 { // nil returns are all the same
+		by := issuance.PriorKey{SHA256: strings.ToLower(c.SHA256)}
+		if v, err := s.checkPrior(ctx, src, by, issuance.DuplicateContent, "the same content"); err != nil || v.refused() {
+			return v, err
 		}
-		for _, check := range checks {
-			if v, err := s.checkPrior(ctx, src, check.by, check.code, check.what); err != nil || v.refused() {
-				return v, err
-			}
+	}
+	if c != nil {
+		by := issuance.PriorKey{Sequence: c.Sequence}
+		if v, err := s.checkPrior(ctx, src, by, issuance.SequenceRepeated, fmt.Sprintf("sequence %d", c.Sequence)); err != nil || v.refused() {
+			return v, err
 		}
 	}
 	v, err := s.checkPrior(ctx, src, issuance.PriorKey{Name: b.FileName}, issuance.DuplicateName, "a file of this name")
 	if err != nil || v.refused() || c == nil {
 		return v, err
 	}
-	last, err := s.Store.LastSequence(ctx, src.Name)
-	if err != nil {
-		return verdict{}, fmt.Errorf("look up the last sequence: %w", err)
-	}
-	if last > 0 && c.Sequence != last+1 {
-		v = accept()
-		v.code = issuance.SequenceGap
-		v.reason = fmt.Sprintf("sequence %d was expected after %d, and this is %d", last+1, last, c.Sequence)
-	}
-	return v, nil
+	return s.checkSequence(ctx, src, c.Sequence)
 }
 
 func (s *Stage) checkContent(ctx context.Context, src *Source, b *issuance.Batch) (verdict, error) {

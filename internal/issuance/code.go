@@ -22,7 +22,8 @@ const (
 	FileUnreadable       Code = "FILE_UNREADABLE" // not text, a line beyond all bounds, vanished
 	TooLarge             Code = "TOO_LARGE"       // more rows or bytes than the source allows
 	TooManyRejects       Code = "TOO_MANY_REJECTS"
-	EmptyFile            Code = "EMPTY_FILE" // no rows and no control file that says so
+	EmptyFile            Code = "EMPTY_FILE"                 // no rows and no control file that says so
+	BusinessDateRange    Code = "BUSINESS_DATE_OUT_OF_RANGE" // too far back or ahead of our clock
 )
 
 // Codes of a row that is rejected.
@@ -44,9 +45,12 @@ const (
 	JWEMalformed      Code = "JWE_MALFORMED"
 	CountryNotAllowed Code = "COUNTRY_NOT_ALLOWED"
 	AddressIncomplete Code = "ADDRESS_INCOMPLETE"
-	GroupRequired     Code = "GROUP_REQUIRED" // BULK without group_id
-	OrderConflict     Code = "ORDER_CONFLICT" // order_id used before with other content
-	OrderRepeated     Code = "ORDER_REPEATED" // identical repeat; the row is a duplicate
+	GroupRequired     Code = "GROUP_REQUIRED"      // BULK without group_id
+	OrderConflict     Code = "ORDER_CONFLICT"      // order_id used before with other content
+	OrderRepeated     Code = "ORDER_REPEATED"      // identical repeat; the row is a duplicate
+	PostalCodeInvalid Code = "POSTAL_CODE_INVALID" // not the form of the country
+	PANRepeated       Code = "PAN_REPEATED"        // an earlier row of the file has the same PAN
+	CardHasOpenOrder  Code = "CARD_HAS_OPEN_ORDER" // another order for the card_id is not finished
 )
 
 // Codes of an order that is held.

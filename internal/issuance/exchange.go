@@ -25,6 +25,9 @@ type NewOrder struct {
 	Order
 	Payload []byte // sealed; nil unless the order is ready
 	Errors  []RowError
+	// SamePAN is an earlier row of the file that seems to have the same PAN, 0
+	// when there is none. The store compares the fingerprints before it believes it.
+	SamePAN Ref
 }
 
 // Collide decides what becomes of a row whose order_id is in use already. An
@@ -41,6 +44,31 @@ func (n *NewOrder) Collide(first FirstUse) {
 	n.Payload = nil
 	n.Errors = append(n.Errors, RowError{Ref: n.Ref, Line: n.Line, Column: "order_id",
 		Code: n.Code, Text: n.Reason, Masked: n.OrderID})
+}
+
+// RepeatPAN rejects a row whose PAN an earlier row of its file has, under
+// another order_id: one of the two is a mistake, and only the sender knows which.
+func (n *NewOrder) RepeatPAN(firstLine int64) {
+	n.reject("pan", PANRepeated, fmt.Sprintf("has the same PAN as line %d of this file, under another order_id", firstLine), n.MaskedPAN)
+}
+
+// OpenOrder is an order that is not finished, and where it came from.
+type OpenOrder struct {
+	OrderID  string
+	FileName string
+	Line     int64
+}
+
+// CardBusy rejects a row for a card that has an unfinished order: two
+// productions of one card cannot be told apart by what D1 reports on them.
+func (n *NewOrder) CardBusy(open OpenOrder) {
+	n.reject("card_id", CardHasOpenOrder, fmt.Sprintf("the card's order %s is not finished; it came in %s line %d",
+		open.OrderID, open.FileName, open.Line), n.CardID)
+}
+
+func (n *NewOrder) reject(column string, code Code, text, masked string) {
+	n.State, n.Code, n.Reason, n.Payload = Rejected, code, text, nil
+	n.Errors = append(n.Errors, RowError{Ref: n.Ref, Line: n.Line, Column: column, Code: code, Text: text, Masked: masked})
 }
 
 // Claim is an order that a session may send now, once. The intent to send it

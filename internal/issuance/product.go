@@ -8,6 +8,7 @@ type Product struct {
 	ID            string     // D1's cardProductId
 	BINRanges     []BINRange // at least one unless every row brings a ready-made JWE
 	ValidityYears int        // an expiry further ahead is implausible
+	Transliterate bool       // names may be written in letters that can be embossed
 
 	Priorities         []string // values of services.priority set at onboarding
 	UrgentPriorities   []string // those of them that go first

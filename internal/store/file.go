@@ -43,12 +43,17 @@ func (s *Store) PriorFile(ctx context.Context, source string, by issuance.PriorK
 	return found[0], true, nil
 }
 
-// LastSequence returns the highest sequence of a source's decided and not
-// refused files, 0 when there is none.
+// LastSequence returns the highest sequence of a source's files that were taken,
+// 0 when there is none. Held files are not taken yet: their turn is to come.
 func (s *Store) LastSequence(ctx context.Context, source string) (last int64, err error) {
 	_, err = one(s.reader(ctx), []any{&last}, `SELECT coalesce(max(sequence), 0) FROM batch
-		WHERE source = $1 AND sequence > 0 AND state NOT IN ('loading', 'refused')`, source)
+		WHERE source = $1 AND sequence > 0 AND state NOT IN ('loading', 'refused', 'held')`, source)
 	return last, wrap("look for the last sequence", err)
+}
+
+// HeldFiles returns the held batches of a source, oldest first.
+func (s *Store) HeldFiles(ctx context.Context, source string) ([]issuance.Batch, error) {
+	return s.Batches(ctx, issuance.BatchFilter{Source: source, States: []issuance.BatchState{issuance.BatchHeld}})
 }
 
 // maxSeen is where counting observations ends; nobody waits for more.

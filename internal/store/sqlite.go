@@ -130,5 +130,10 @@ const (
 		submitted_at = $2, watched_at = $2, last_event = $3 + j.key
 		FROM json_each($1) j WHERE orders.ref = j.value ->> 0`
 
+	// sqlOpenOrders finds the unfinished orders of cards.
+	sqlOpenOrders = `SELECT o.issuer_id, o.card_id, o.order_id, b.file_name, o.line
+		FROM json_each($1) j CROSS JOIN orders o ON o.card_id = j.value CROSS JOIN batch b ON b.no = o.batch_no
+		WHERE o.live = 1 AND (o.state = 'ready' OR o.state = 'submitting' OR o.state = 'unknown' OR o.state = 'held' OR o.watched_at > 0)`
+
 	sqlErasePayloads = `DELETE FROM payload WHERE ref IN (SELECT value FROM json_each($1))`
 )

@@ -145,6 +145,19 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// TestNewsOfOneOfTwo: a card has one open order, but an older program may have
+// left two, and news that may be of either is kept for a person.
+func TestNewsOfOneOfTwo(t *testing.T) {
+	s := loadedStore(t)
+	must(t, raw(t, s, "UPDATE orders SET card_id = 'card-order-2', state = 'unknown', session = '' WHERE order_id = 'order-4'"))
+	op := issuance.Operation{Operation: issuance.OperationProduce, CardID: "card-order-2", Production: issuance.DataPrepared}
+	got, err := s.ApplyNotification(t.Context(), issuance.Notification{IssuerID: "bank", Digest: []byte("two"), Operations: []issuance.Operation{op}})
+	must(t, err)
+	if got.Unmatched != 1 || got.Matched != 0 {
+		t.Errorf("applied: %+v", got)
+	}
+}
+
 func TestHistoryCannotBeChanged(t *testing.T) {
 	s := loadedStore(t)
 	for _, query := range []string{"UPDATE event SET reason = 'x'", "UPDATE event SET id = id + 1000", "DELETE FROM event", "DELETE FROM event WHERE id = 1",

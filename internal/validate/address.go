@@ -42,6 +42,9 @@ func (c *check) address(prefix string, a cardholder.Address) {
 		c.fail(prefix+"country_code", issuance.CountryNotAllowed, "cards of product %s may not be sent there; allowed: %s",
 			c.prod.ID, strings.Join(c.prod.Countries, ", "))
 	}
+	if c.usable(prefix+"country_code", country) {
+		c.postal(prefix+"zip_code", country, a.ZipCode.Reveal())
+	}
 }
 
 func deliveryAddress(r *orderfile.Row) cardholder.Address {

@@ -17,6 +17,7 @@
 //   - the expiry is ahead and within the product's validity; a likely MMYY is
 //     named as such
 //   - no identifier, and nothing that is printed, is a PAN of ours
+//   - postal codes have the form of their country
 //   - every address has a name; an individual address, when given, is complete
 //   - BULK comes with a group, INDIVIDUAL without
 //
@@ -26,7 +27,14 @@
 //
 // # Names that can be embossed
 //
-// For now the letters A-Z and a-z, space and . ' / -, at most 26 of them.
-// Others are rejected, not replaced: how a name is transliterated is the
-// bank's decision.
+// The letters A-Z and a-z, space and . ' / -, at most 26 of them. Others are
+// rejected, unless the product allows [Transliteration]: then the name is
+// checked, and sent, as it will be embossed. What is left after it, such as
+// Greek or Cyrillic letters, is rejected all the same: how those are written
+// is the bank's decision.
+//
+// # Postal codes
+//
+// Checked by form only, for the countries that have one, and taken as they are
+// for the others.
 package validate

@@ -24,11 +24,13 @@ type Validator struct {
 	rules    Rules
 	schema   *tableschema.Schema
 	products map[string]*issuance.Product
+	embossed embossed
+	postal   map[string][]string
 }
 
 // New returns a validator. What the rules refer to must not be changed afterwards.
 func New(rules Rules) *Validator {
-	v := &Validator{rules: rules, schema: orderfile.Schema(), products: map[string]*issuance.Product{}}
+	v := &Validator{rules: rules, schema: orderfile.Schema(), products: map[string]*issuance.Product{}, embossed: newEmbossed(), postal: newPostalForms()}
 	for id, p := range rules.Products {
 		v.products[id] = &p
 	}
@@ -41,8 +43,8 @@ func (v *Validator) Check(rec orderfile.Record) (cardholder.Instruction, []issua
 	if rec.Err != nil {
 		return cardholder.Instruction{}, []issuance.RowError{*rec.Err}
 	}
-	c := check{v: v, row: rec.Row, line: rec.Line}
-	c.cells = rec.Row.AppendValues(make([]string, 0, len(v.schema.Fields)))
+	c := check{v: v, row: v.transliterate(rec.Row), line: rec.Line}
+	c.cells = c.row.AppendValues(make([]string, 0, len(v.schema.Fields)))
 	c.columns()
 	c.product()
 	c.cardData()

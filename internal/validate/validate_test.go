@@ -163,6 +163,8 @@ func TestBadRows(t *testing.T) {
 		{"individual address incomplete", func(r *orderfile.Row) { noIndividual(r); r.IndividualTitle = text("Mme") },
 			[]string{"individual_last_name ADDRESS_INCOMPLETE", "individual_line1 ADDRESS_INCOMPLETE", "individual_city ADDRESS_INCOMPLETE",
 				"individual_zip_code ADDRESS_INCOMPLETE", "individual_country_code ADDRESS_INCOMPLETE"}},
+		{"postal code without its zero", func(r *orderfile.Row) { r.DeliveryZipCode = text("1000") }, []string{"delivery_zip_code POSTAL_CODE_INVALID"}},
+		{"postal code of another country", func(r *orderfile.Row) { r.IndividualZipCode = text("4999") }, []string{"individual_zip_code POSTAL_CODE_INVALID"}},
 		{"line break in an address", func(r *orderfile.Row) { r.DeliveryLine1 = text("17 Rue\nPiège") }, []string{"delivery_line1 FORMAT_INVALID"}},
 		{"damaged text", func(r *orderfile.Row) { r.DeliveryCity = text("Besan\uFFFDon") }, []string{"delivery_city FORMAT_INVALID"}},
 		{"telephone", func(r *orderfile.Row) { r.DeliveryPhone = text("01 02 03") }, []string{"delivery_phone FORMAT_INVALID"}},
@@ -298,7 +300,8 @@ func TestASlippedRowShowsNoNames(t *testing.T) {
 // TestEveryRowCodeIsReached: no code of a row is dead, apart from those that
 // belong to the decoder and to the store.
 func TestEveryRowCodeIsReached(t *testing.T) {
-	elsewhere := map[issuance.Code]bool{issuance.FieldCount: true, issuance.BadQuote: true, issuance.OrderConflict: true, issuance.OrderRepeated: true}
+	elsewhere := map[issuance.Code]bool{issuance.FieldCount: true, issuance.BadQuote: true, issuance.OrderConflict: true, issuance.OrderRepeated: true,
+		issuance.PANRepeated: true, issuance.CardHasOpenOrder: true}
 	reached := map[issuance.Code]bool{}
 	d := encodedRow(t, goodRow())
 	for i := range d {

@@ -15,14 +15,16 @@ func intakeTests() map[string]func(*world) {
 		"nothing is sent before the batch is decided":  nothingBeforeDecision,
 		"a decision needs all rows":                    decisionNeedsAllRows,
 		"a repeat is a duplicate, a conflict rejected": repeatsAndConflicts,
+		"a PAN is ordered once in a file":              samePAN,
+		"a card has one open order":                    cardBusy,
 		"an interrupted batch is loaded again":         interruptedBatch,
 		"a refused batch keeps its row errors only":    refusedBatch,
 		"a held batch can be released":                 heldBatch,
 		"news of an order in a held batch is kept":     heldBatchAtD1,
-		"prior files":                            priorFiles,
-		"originals not yet archived":             archive,
-		"observations count what stays the same": observations,
-		"many rows are deleted in chunks":        manyRowsDeleted,
+		"prior files":                                  priorFiles,
+		"originals not yet archived":                   archive,
+		"observations count what stays the same":       observations,
+		"many rows are deleted in chunks":              manyRowsDeleted,
 	}
 }
 
@@ -74,6 +76,55 @@ func rowsAllOrNone(w *world) {
 	}
 	w.decide(b, issuance.BatchAccepted, 1)
 	w.wantErr(w.s.AddOrders(w.ctx(), b.No, []issuance.NewOrder{row(b.No, 2, "b")}), issuance.ErrOutOfState)
+	w.balance()
+}
+
+func samePAN(w *world) {
+	b := w.claimFile()
+	first, again, other := row(b.No, 1, "a"), row(b.No, 2, "b"), row(b.No, 3, "c")
+	first.PANFingerprint, again.PANFingerprint, other.PANFingerprint = []byte{1}, []byte{1}, []byte{2}
+	again.SamePAN, other.SamePAN = first.Ref, first.Ref // the second is mistaken
+	repeat := row(b.No, 4, "a")
+	repeat.PANFingerprint, repeat.SamePAN = []byte{1}, first.Ref
+	rows := w.add(b, first, again, other, repeat)
+	w.equal([]issuance.State{rows[0].State, rows[1].State, rows[2].State, rows[3].State},
+		[]issuance.State{issuance.Ready, issuance.Rejected, issuance.Ready, issuance.Duplicate})
+	want := issuance.RowError{Ref: again.Ref, Line: 3, Column: "pan", Code: issuance.PANRepeated,
+		Text: "has the same PAN as line 2 of this file, under another order_id", Masked: "411111******1111"}
+	w.equal(rows[1].Errors, []issuance.RowError{want})
+	w.decide(b, issuance.BatchAccepted, 4)
+	w.balance()
+}
+
+func cardBusy(w *world) {
+	b := w.claimFile()
+	first, second := row(b.No, 1, "a"), row(b.No, 2, "b")
+	second.CardID = first.CardID
+	rows := w.add(b, first, second)
+	busy := func(of issuance.NewOrder, where string, line int64) issuance.RowError {
+		return issuance.RowError{Ref: of.Ref, Line: of.Line, Column: "card_id", Code: issuance.CardHasOpenOrder,
+			Text: fmt.Sprintf("the card's order order-a is not finished; it came in %s line %d", where, line), Masked: "card-a"}
+	}
+	w.equal(rows[1].Errors, []issuance.RowError{busy(second, "orders-1.csv", 2)})
+	w.decide(b, issuance.BatchAccepted, 2)
+
+	// While the order is ready, submitted and in production, and not afterwards.
+	try := func(want issuance.State) {
+		w.Helper()
+		b := w.claimFile()
+		again := row(b.No, 1, fmt.Sprintf("again-%d", b.No))
+		again.CardID = first.CardID
+		rows := w.add(b, again, row(b.No, 2, "a")) // a repeat of the order itself stays one
+		w.equal([]issuance.State{rows[0].State, rows[1].State}, []issuance.State{want, issuance.Duplicate})
+		w.decide(b, issuance.BatchRefused, 2)
+	}
+	try(issuance.Rejected)
+	for _, c := range w.claim(1) {
+		w.record(outcome(c, issuance.Submitted))
+	}
+	try(issuance.Rejected)
+	w.notify("shipped", produce("a", issuance.CardShipped, w.clock.now()))
+	try(issuance.Ready)
 	w.balance()
 }
 

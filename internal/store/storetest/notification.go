@@ -108,15 +108,6 @@ func newsByCard(w *world) {
 	w.equal(w.notify("the only one", anonymous("never sent", "op-new")), issuance.Applied{Matched: 1, Changed: 1})
 	w.equal(w.order("never sent").OperationID, "op-new")
 
-	b := w.claimFile()
-	twins := []issuance.NewOrder{row(b.No, 1, "t1"), row(b.No, 2, "t2")}
-	twins[1].CardID = twins[0].CardID
-	w.add(b, twins...)
-	w.decide(b, issuance.BatchAccepted, 2)
-	for _, c := range w.claim(2) {
-		w.record(outcome(c, issuance.Unknown))
-	}
-	w.equal(w.notify("one of two", anonymous("t1", "op-x")), issuance.Applied{Unmatched: 1})
 	wrongCard := produce("a", issuance.CardShipped, w.clock.now())
 	wrongCard.CardID = "card-other"
 	w.equal(w.notify("wrong card", wrongCard), issuance.Applied{Unmatched: 1})

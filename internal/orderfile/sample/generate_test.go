@@ -1,4 +1,4 @@
-package orderfiletest
+package sample
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ func TestGeneratedFileIsWhatItSays(t *testing.T) {
 	if sum := sha256.Sum256(b.Bytes()); file.SHA256 != hex.EncodeToString(sum[:]) || file.Size != int64(b.Len()) {
 		t.Error("checksum or size is wrong")
 	}
-	v := validate.New(validate.Rules{Products: Products(), Now: now(), JWEKids: []string{SampleKid}})
+	v := validate.New(validate.Rules{Products: Products(), Now: now(), JWEKids: []string{Kid}})
 	d, err := orderfile.NewDecoder(&b, orderfile.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -87,6 +87,50 @@ func TestGeneratedFileIsWhatItSays(t *testing.T) {
 	}
 	if len(codes) < 8 || len(repeats) == 0 || jwes == 0 {
 		t.Errorf("%d codes, %d repeats, %d JWEs", len(codes), len(repeats), jwes)
+	}
+}
+
+// TestProductsOfTheConfiguration: rows for products of any kind are right for them.
+func TestProductsOfTheConfiguration(t *testing.T) {
+	plain := issuance.Product{ID: "PLAIN", BINRanges: []issuance.BINRange{{Low: "400000000000", High: "400000000001", Length: 19}},
+		Deliveries: []string{"NO_SHIPMENT"}, Countries: []string{"PT"}, ValidityYears: 2}
+	far := issuance.Product{ID: "FAR", BINRanges: []issuance.BINRange{{Low: "222100", High: "222100", Length: 12}},
+		Deliveries: []string{"dhl"}, Priorities: []string{"RUSH"}, Countries: []string{"HK"}}
+	o := Options{Rows: 500, Seed: 3, Now: now(), Products: []issuance.Product{plain, far, Products()[ProductVisa]}}
+	rules := validate.Rules{Now: now(), Products: map[string]issuance.Product{}}
+	for _, p := range o.Products {
+		if err := Fits(&p); err != nil {
+			t.Errorf("%s: %v", p.ID, err)
+		}
+		rules.Products[p.ID] = p
+	}
+	var b bytes.Buffer
+	file, err := Generate(&b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Products) != 3 {
+		t.Errorf("rows by product: %v", file.Products)
+	}
+	d, err := orderfile.NewDecoder(&b, orderfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, pans := validate.New(rules), map[string]bool{}
+	for rec, err := d.Next(); !errors.Is(err, io.EOF); rec, err = d.Next() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, errs := v.Check(rec); len(errs) > 0 {
+			t.Fatalf("row %d: %+v", rec.RowNo, errs)
+		}
+		pans[rec.Row.PAN.Reveal()] = true
+	}
+	if len(pans) != o.Rows {
+		t.Errorf("%d PANs in %d rows", len(pans), o.Rows)
+	}
+	if Fits(&issuance.Product{}) == nil {
+		t.Error("a product without BIN ranges fits")
 	}
 }
 

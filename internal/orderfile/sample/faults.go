@@ -1,4 +1,4 @@
-package orderfiletest
+package sample
 
 import (
 	"encoding/base64"
@@ -16,8 +16,8 @@ const (
 	ProductMastercard = "MC_CREDIT_GOLD"
 )
 
-// SampleKid is the key id in the made-up JWEs.
-const SampleKid = "d1-test-key-1"
+// Kid is the key id in the made-up JWEs.
+const Kid = "d1-test-key-1"
 
 // Products returns the configuration that generated rows are right for: that
 // of samples/config.
@@ -76,7 +76,7 @@ func wrongCheckDigit(pan string) string {
 // useJWE replaces the card data by a JWE that is well formed and made of noise.
 func (g *generator) useJWE(row *orderfile.Row) {
 	row.PAN, row.Expiry, row.CardholderName = cardholder.PAN{}, cardholder.Text{}, cardholder.Text{}
-	row.EncryptedData = NoiseJWE(SampleKid, func() byte { return byte(g.rnd.Uint32()) })
+	row.EncryptedData = NoiseJWE(Kid, func() byte { return byte(g.rnd.Uint32()) })
 }
 
 // NoiseJWE returns a compact JWE with a proper header and random content.

@@ -1,4 +1,4 @@
-package orderfiletest
+package sample
 
 import (
 	"bytes"
@@ -49,7 +49,7 @@ func goodVariants() []func(r *orderfile.Row) {
 	random := rand.New(rand.NewPCG(1, 2))
 	jwe := func(r *orderfile.Row) {
 		r.PAN, r.Expiry, r.CardholderName = cardholder.PAN{}, txt(""), txt("")
-		r.EncryptedData = NoiseJWE(SampleKid, func() byte { return byte(random.Uint32()) })
+		r.EncryptedData = NoiseJWE(Kid, func() byte { return byte(random.Uint32()) })
 	}
 	bulk := func(r *orderfile.Row) { r.ShipmentType, r.GroupID = "BULK", "branch-042" }
 	return []func(r *orderfile.Row){
@@ -124,7 +124,7 @@ func badVariants() []struct {
 		{issuance.ExpiryImplausible, func(r *orderfile.Row) { r.Expiry = txt("2006") }},
 		{issuance.NameNotEmbossable, func(r *orderfile.Row) { r.CardholderName = txt("ZOFIA TESTOWA №22") }},
 		{issuance.CardDataMissing, func(r *orderfile.Row) { r.Expiry = txt("") }},
-		{issuance.CardDataTwice, func(r *orderfile.Row) { r.EncryptedData = NoiseJWE(SampleKid, func() byte { return 7 }) }},
+		{issuance.CardDataTwice, func(r *orderfile.Row) { r.EncryptedData = NoiseJWE(Kid, func() byte { return 7 }) }},
 		{issuance.CountryNotAllowed, func(r *orderfile.Row) { r.DeliveryCountryCode = "CH" }},
 		{issuance.AddressIncomplete, func(r *orderfile.Row) { r.DeliveryFirstName, r.DeliveryLastName = txt(""), txt("") }},
 		{issuance.GroupRequired, func(r *orderfile.Row) { r.ShipmentType = "BULK" }},
@@ -202,7 +202,7 @@ func golden(t *testing.T, name string, want []byte) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the test makes; run go test ./internal/orderfile/orderfiletest -update", name)
+		t.Errorf("%s is not what the test makes; run go test ./internal/orderfile/sample -update", name)
 	}
 }
 
@@ -250,7 +250,7 @@ func TestGoodSample(t *testing.T) {
 	goldenPair(t, "good.csv", 1, file, f)
 	// It must stay good for years: the command line takes the real clock.
 	for _, day := range []time.Time{samplesDay(), samplesDay().AddDate(3, 6, 0)} {
-		for i, codes := range codesOf(t, file, day, SampleKid) {
+		for i, codes := range codesOf(t, file, day, Kid) {
 			if codes != "" {
 				t.Errorf("row %d on %s: %s", i+1, day.Format(time.DateOnly), codes)
 			}

@@ -1,12 +1,12 @@
-// Package orderfiletest makes order files of any size for tests, benchmarks and
-// the demo: made-up people, PANs of test ranges, and on request rows with a
-// known fault.
+// Package sample makes order files of any size for tests, benchmarks, the demo
+// and the bank's developers: made-up people, PANs of the products' ranges, and
+// on request rows with a known fault.
 //
 // Everything follows from the seed, so a failure can be repeated. Files are
 // streamed: a million rows need no more memory than ten. Names and address
 // lines carry the number of their row ("Testowa 000123"), so that a search for
 // them anywhere finds only leaks.
-package orderfiletest
+package sample
 
 import (
 	"bufio"
@@ -30,6 +30,10 @@ type Options struct {
 	BadEvery    int // every n-th row has one fault, of each kind in turn; 0: none
 	RepeatEvery int // every n-th row repeats the row before the last one exactly; 0: none
 	JWEEvery    int // every n-th row brings a made-up JWE instead of card data, which no D1 can decrypt; 0: none
+
+	// Products are what rows order, by id, each row one of them in turn. Nil:
+	// those of [Products], at random.
+	Products []issuance.Product
 
 	Prefix string    // of order_id, card_id and consumer_id; default "ord"
 	Now    time.Time // expiries are one to five years ahead of it; required
@@ -106,6 +110,7 @@ type generator struct {
 	history [2]*orderfile.Row // the last rows that were good and no repeats, newest first
 	numbers [2]int64          // and theirs
 	faults  int               // how many were injected
+	number  int64             // of the row in the making
 }
 
 func (g *generator) next(n int64, file *File) *orderfile.Row {
@@ -114,7 +119,11 @@ func (g *generator) next(n int64, file *File) *orderfile.Row {
 		file.Repeats[n] = g.numbers[1]
 		return g.history[1]
 	}
+	g.number = n
 	row := g.row(n)
+	if len(g.o.Products) > 0 {
+		g.fit(row, n, &g.o.Products[int(n)%len(g.o.Products)])
+	}
 	if every(g.o.JWEEvery) {
 		g.useJWE(row)
 	}

@@ -1,0 +1,2 @@
+file=CONTROL_INVALID.csv
+rows=3
