@@ -647,7 +647,7 @@ func TestEveryCallToTheDropFailsOnce(t *testing.T) {
 func TestEveryCallToTheStoreFailsOnce(t *testing.T) {
 	for failAt := 1; ; failAt++ {
 		b := newBench(t)
-		g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 600, Seed: 1, BadEvery: 50})
+		g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 300, Seed: 1, BadEvery: 50})
 		b.drops(g)
 		faulty := &faultyStore{Store: b.store, failAt: failAt}
 		b.cfg.Store = faulty
