@@ -18,6 +18,7 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
+	"cardbatch/internal/pgp"
 	"cardbatch/internal/validate"
 
 	"github.com/rs/zerolog"
@@ -26,11 +27,12 @@ import (
 // Rules are what a file is checked against offline.
 type Rules struct {
 	Products    map[string]issuance.Product
-	JWEKids     []string // none: any is accepted
-	IssuerID    string   // empty: what the control file says
-	Environment string   // empty: what the control file says
-	Accept      string   // of config.Source; empty: rows
-	MaxRejects  float64  // 0 to 1
+	JWEKids     []string                           // none: any is accepted
+	IssuerID    string                             // empty: what the control file says
+	Environment string                             // empty: what the control file says
+	Accept      string                             // of config.Source; empty: rows
+	MaxRejects  float64                            // 0 to 1
+	Unwrap      func(io.Reader) (io.Reader, error) // of intake.Source; nil: the file is plain
 	Now         func() time.Time
 }
 
@@ -60,6 +62,10 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 		return Verdict{}, exitcode.Mark(errors.New("this is a control file"), exitcode.Usage,
 			"name the order file; its control file is read when it lies beside it")
 	}
+	if rules.Unwrap == nil && strings.EqualFold(filepath.Ext(path), pgp.Suffix) {
+		return Verdict{}, exitcode.Mark(errors.New("the file is encrypted, and no keys are known"), exitcode.Usage,
+			"name a source that takes encrypted files with --source")
+	}
 	switch info, err := os.Stat(path); {
 	case err != nil:
 		return Verdict{}, fmt.Errorf("read order file: %w", err)
@@ -73,7 +79,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 		Name: "offline", IssuerID: rules.IssuerID, Environment: rules.Environment, Location: time.UTC,
 		Drop: desk, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*",
 		Completion: intake.ByQuiet, Observations: 1, Accept: intake.AcceptRows, MaxRejects: 1,
-		MaxBytes: 1 << 62, MaxRows: issuance.MaxRows, Encoder: noEncoder{},
+		MaxBytes: 1 << 62, MaxRows: issuance.MaxRows, Encoder: noEncoder{}, Unwrap: rules.Unwrap,
 		Rules: func(now time.Time) intake.Checker {
 			return validate.New(validate.Rules{Products: rules.Products, Now: now, JWEKids: rules.JWEKids})
 		},

@@ -31,9 +31,9 @@ func (k Key) Format(f fmt.State, _ rune) {
 
 // Info describes a key to a person.
 type Info struct {
-	ID          string    `json:"id"`          // of the primary key, as GnuPG shows it
-	Fingerprint string    `json:"fingerprint"` // of the primary key, hexadecimal
-	Expires     time.Time `json:"expires"`     // zero: never; else the earliest of the primary key and what it is used for
+	ID          string    `json:"id"`               // of the primary key, as GnuPG shows it
+	Fingerprint string    `json:"fingerprint"`      // of the primary key, hexadecimal
+	Expires     time.Time `json:"expires,omitzero"` // zero: never; else the earliest of the primary key and what it is used for
 	Problem     string    `json:"problem,omitempty"`
 }
 
