@@ -19,6 +19,7 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
+	"cardbatch/internal/pgp"
 	"cardbatch/internal/validate"
 
 	"github.com/rs/zerolog"
@@ -38,6 +39,7 @@ type Rules struct {
 	BusinessDates *intake.DateRange
 	Location      *time.Location // of the business dates; nil: UTC
 	Now           func() time.Time
+	Unwrap        func(io.Reader) (io.Reader, error) // of intake.Source; nil: the file is plain
 }
 
 // Verdict is what intake would make of a file.
@@ -66,6 +68,10 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 		return Verdict{}, exitcode.Mark(errors.New("this is a control file"), exitcode.Usage,
 			"name the order file; its control file is read when it lies beside it")
 	}
+	if rules.Unwrap == nil && strings.EqualFold(filepath.Ext(path), pgp.Suffix) {
+		return Verdict{}, exitcode.Mark(errors.New("the file is encrypted, and no keys are known"), exitcode.Usage,
+			"name a source that takes encrypted files with --source")
+	}
 	switch info, err := os.Stat(path); {
 	case err != nil:
 		return Verdict{}, fmt.Errorf("read order file: %w", err)
@@ -80,7 +86,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 		Name: "offline", IssuerID: rules.IssuerID, Environment: rules.Environment, Location: time.UTC,
 		Drop: desk, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*",
 		Completion: intake.ByQuiet, Observations: 1, Accept: intake.AcceptRows, MaxRejects: 1,
-		MaxBytes: 1 << 62, MaxRows: issuance.MaxRows, Encoder: noEncoder{},
+		MaxBytes: 1 << 62, MaxRows: issuance.MaxRows, Encoder: noEncoder{}, Unwrap: rules.Unwrap,
 		Rules: func(now time.Time) intake.Checker {
 			return validate.New(validate.Rules{Products: rules.Products, Now: now, JWEKids: rules.JWEKids})
 		},

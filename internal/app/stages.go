@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"cardbatch/internal/exitcode"
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
+	"cardbatch/internal/pgp"
 	"cardbatch/internal/report"
 	"cardbatch/internal/schedule"
 	"cardbatch/internal/store"
@@ -55,7 +57,7 @@ func (a *App) intakeSources() []intake.Source {
 			Completion: intake.Completion(s.Completion), Observations: s.Observations,
 			Accept: intake.Accept(s.Accept), MaxRejects: maxRejects, MaxBytes: int64(s.MaxSize), MaxRows: s.MaxRows,
 			Sequence: intake.Sequence(s.Sequence), BusinessDates: businessDates(s),
-			Encoder: i.encoder,
+			Encoder: i.encoder, Unwrap: unwrap(a.openers[s.Name]),
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: a.products, Now: now, JWEKids: i.JWEKeyIDs()})
 			},
@@ -69,6 +71,14 @@ func businessDates(s config.Source) *intake.DateRange {
 		return nil
 	}
 	return &intake.DateRange{Back: s.BusinessDate.DaysBack, Ahead: s.BusinessDate.DaysAhead}
+}
+
+// unwrap returns what takes the files of a source apart, nil for nothing.
+func unwrap(o *pgp.Opener) func(io.Reader) (io.Reader, error) {
+	if o == nil {
+		return nil
+	}
+	return o.Open
 }
 
 // selected returns the sources that a job is about.
@@ -167,20 +177,21 @@ func (a *App) reportConfig(sel schedule.Selection) report.Config {
 	cfg := report.Config{ReviseEvery: a.cfg.Reports.ReviseEvery, Now: a.now}
 	for _, s := range selected(a.cfg, sel) {
 		cfg.Sources = append(cfg.Sources, report.Source{
-			Name: s.Name, Reports: a.place(s.Drop, s.Directories.Reports), Quarantine: a.place(s.Drop, s.Directories.Quarantine),
+			Name: s.Name, Reports: a.place(s.Drop, s.Directories.Reports, sourceReports(s.Name)),
+			Quarantine: a.place(s.Drop, s.Directories.Quarantine, sourceReports(s.Name)),
 		})
 	}
 	for _, i := range a.issuers {
 		if schedule.Wants(sel.Issuers, i.ID) {
-			cfg.Issuers = append(cfg.Issuers, report.Issuer{ID: i.ID, Reports: a.place(i.Report.Drop, i.Report.Directory)})
+			cfg.Issuers = append(cfg.Issuers, report.Issuer{ID: i.ID, Reports: a.place(i.Report.Drop, i.Report.Directory, issuerReports(i.ID))})
 		}
 	}
 	return cfg
 }
 
 // place names a directory for ever: deliveries are stored under it.
-func (a *App) place(dropName, dir string) report.Place {
-	return report.Place{Name: dropName + ":" + dir, Dir: dir, Drop: a.drops[dropName]}
+func (a *App) place(dropName, dir, envelope string) report.Place {
+	return report.Place{Name: dropName + ":" + dir, Dir: dir, Drop: a.drops[dropName], Envelope: a.envelopes[envelope]}
 }
 
 // classify marks the error of a stage with its exit code.

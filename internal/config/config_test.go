@@ -264,3 +264,49 @@ func TestNoFileIsNotAProblemOfContent(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestPGP(t *testing.T) {
+	text, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Uncomment the sections of the sample.
+	var lines []string
+	section := regexp.MustCompile(`^( *)# (pgp:|report_pgp:|  [a-z#].*)$`)
+	for line := range strings.Lines(string(text)) {
+		lines = append(lines, section.ReplaceAllString(strings.TrimRight(line, "\n"), "$1$2"))
+	}
+	path := filepath.Join(t.TempDir(), "cardbatch.yaml")
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, i := c.Sources[0], c.Issuers[0]
+	bank := config.File(filepath.Join(filepath.Dir(path), "bank-reports.asc"))
+	switch {
+	case !s.PGP.Enabled() || len(s.PGP.DecryptKeyFiles) != 2 || s.PGP.Signature != config.SignatureRequired || s.Pattern != "*.csv.pgp":
+		t.Errorf("%+v, pattern %s", s.PGP, s.Pattern)
+	case !s.ReportPGP.Enabled() || s.ReportPGP.EncryptToFiles[0] != bank || s.ReportPGP.SignKeyFile != "credential:pgp-key-2026":
+		t.Errorf("%+v", s.ReportPGP)
+	case len(i.Report.PGP.EncryptToFiles) != 1 || i.Report.PGP.SignKeyFile != "":
+		t.Errorf("%+v", i.Report.PGP)
+	}
+	// Without a section of its own, an issuer's reports are encrypted like its source's.
+	own := regexp.MustCompile(`(?m)^      pgp:\n        encrypt_to_files:.*\n`)
+	joined := strings.Join(lines, "\n")
+	if !own.MatchString(joined) {
+		t.Fatal("the sample has no pgp section of an issuer")
+	}
+	if err := os.WriteFile(path, []byte(own.ReplaceAllString(joined, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = config.Load(path); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(c.Sources[0].ReportPGP, c.Issuers[0].Report.PGP); diff != "" {
+		t.Error(diff)
+	}
+}

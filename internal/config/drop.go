@@ -79,7 +79,7 @@ type Source struct {
 	// Directories are relative to the drop's root.
 	Directories Directories `yaml:"directories"`
 	// Pattern is the shape of order file names, with *, ? and [a-z]. It is
-	// matched against the name alone. Default: *.csv.
+	// matched against the name alone. Default: *.csv, with pgp *.csv.pgp.
 	Pattern string `yaml:"pattern"`
 	// Completion is control or quiet. Default: control.
 	Completion string `yaml:"completion"`
@@ -101,6 +101,11 @@ type Source struct {
 	MaxSize Size `yaml:"max_size"`
 	// MaxRows refuses files with more rows. Default and limit: 16777215.
 	MaxRows int64 `yaml:"max_rows"`
+	// PGP says how its files are encrypted. Default: they are not.
+	PGP SourcePGP `yaml:"pgp"`
+	// ReportPGP says how receipts and reconciliations are encrypted. Default:
+	// they are not.
+	ReportPGP ReportPGP `yaml:"report_pgp"`
 }
 
 // BusinessDate is the range of business dates, in calendar days from today in

@@ -26,6 +26,17 @@ const (
 	BusinessDateRange    Code = "BUSINESS_DATE_OUT_OF_RANGE" // too far back or ahead of our clock
 )
 
+// Codes of a file that is refused for its PGP envelope.
+const (
+	PGPNotEncrypted     Code = "PGP_NOT_ENCRYPTED"     // the source takes encrypted files only
+	PGPNotForUs         Code = "PGP_NOT_FOR_US"        // to other keys, or to one of ours that does not count any more
+	PGPDamaged          Code = "PGP_DAMAGED"           // cut short, changed, or something follows it
+	PGPWeak             Code = "PGP_WEAK"              // no integrity protection, an old cipher or hash
+	PGPSignatureMissing Code = "PGP_SIGNATURE_MISSING" // the source asks for one
+	PGPSignerUntrusted  Code = "PGP_SIGNER_UNTRUSTED"  // an unknown, expired or revoked key
+	PGPSignatureInvalid Code = "PGP_SIGNATURE_INVALID" // by a key we know, but not over this content
+)
+
 // Codes of a row that is rejected.
 const (
 	FieldCount        Code = "FIELD_COUNT"
