@@ -23,6 +23,8 @@ const (
 	TooLarge             Code = "TOO_LARGE"       // more rows or bytes than the source allows
 	TooManyRejects       Code = "TOO_MANY_REJECTS"
 	EmptyFile            Code = "EMPTY_FILE" // no rows and no control file that says so
+	CharsetInvalid       Code = "CHARSET_INVALID"
+	CompressionInvalid   Code = "COMPRESSION_INVALID"
 )
 
 // Codes of a row that is rejected.

@@ -158,11 +158,11 @@ func TestHeaderProperty(t *testing.T) {
 func TestSimilar(t *testing.T) {
 	s := orderSchema(t)
 	for _, column := range []string{"Order_ID", " order_id", "order-id", "OrderId"} {
-		if got, ok := s.Similar(column); !ok || got != "order_id" {
+		if got, ok := Similar(column, s.Names()); !ok || got != "order_id" {
 			t.Errorf("Similar(%q) = %q", column, got)
 		}
 	}
-	if got, ok := s.Similar("name"); ok {
+	if got, ok := Similar("name", s.Names()); ok {
 		t.Errorf("Similar(name) = %q", got)
 	}
 }
