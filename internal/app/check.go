@@ -71,5 +71,8 @@ func RulesOf(cfg *config.Config, source string, now func() time.Time) (Rules, er
 	if s.MaxRejects != nil {
 		rules.MaxRejects = float64(*s.MaxRejects) / 100
 	}
-	return rules, nil
+	rules.MaxSize, rules.MaxRows = int64(s.MaxSize), s.MaxRows
+	var err error
+	rules.Layout, rules.Unwrap, err = sourceFormat(s)
+	return rules, err
 }

@@ -40,9 +40,13 @@ func (a *App) pickup(ctx context.Context, task schedule.Task) (schedule.Result, 
 }
 
 // intakeSources makes the sources as intake knows them.
-func (a *App) intakeSources() []intake.Source {
+func (a *App) intakeSources() ([]intake.Source, error) {
 	var sources []intake.Source
 	for _, s := range a.cfg.Sources {
+		layout, unwrap, err := sourceFormat(s)
+		if err != nil {
+			return nil, err
+		}
 		i := a.issuer(s.Issuer)
 		maxRejects := 1.0
 		if s.MaxRejects != nil {
@@ -54,13 +58,13 @@ func (a *App) intakeSources() []intake.Source {
 			Quarantine: s.Directories.Quarantine, Pattern: s.Pattern,
 			Completion: intake.Completion(s.Completion), Observations: s.Observations,
 			Accept: intake.Accept(s.Accept), MaxRejects: maxRejects, MaxBytes: int64(s.MaxSize), MaxRows: s.MaxRows,
-			Encoder: i.encoder,
+			Unwrap: unwrap, Layout: layout, Encoder: i.encoder,
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: a.products, Now: now, JWEKids: i.JWEKeyIDs()})
 			},
 		})
 	}
-	return sources
+	return sources, nil
 }
 
 // selected returns the sources that a job is about.

@@ -22,13 +22,13 @@ type Charset string
 const (
 	UTF8        Charset = "utf-8"  // with or without byte order mark
 	UTF16       Charset = "utf-16" // of either byte order, with byte order mark
-	ISO8859_1   Charset = "iso-8859-1"
-	ISO8859_15  Charset = "iso-8859-15"
+	ISO88591   Charset = "iso-8859-1"
+	ISO885915  Charset = "iso-8859-15"
 	Windows1252 Charset = "windows-1252"
 )
 
 // Charsets returns all character sets.
-func Charsets() []Charset { return []Charset{UTF8, UTF16, ISO8859_1, ISO8859_15, Windows1252} }
+func Charsets() []Charset { return []Charset{UTF8, UTF16, ISO88591, ISO885915, Windows1252} }
 
 func charsetNames() []string {
 	names := make([]string, 0, 5)
@@ -82,7 +82,7 @@ type byteTable struct {
 // make control characters of them.
 func newByteTable(c Charset) *byteTable {
 	source := map[Charset]*charmap.Charmap{
-		ISO8859_1: charmap.ISO8859_1, ISO8859_15: charmap.ISO8859_15, Windows1252: charmap.Windows1252,
+		ISO88591: charmap.ISO8859_1, ISO885915: charmap.ISO8859_15, Windows1252: charmap.Windows1252,
 	}[c]
 	if source == nil {
 		return nil

@@ -100,7 +100,7 @@ func TestSameOrderInAnyFormat(t *testing.T) {
 	formats := map[string]Format{"contract": {}, "bank": bank()}
 	for _, c := range Charsets() {
 		for _, d := range []string{",", ";", "\t", "|", "\x1f"} {
-			if c == ISO8859_1 { // has no euro sign
+			if c == ISO88591 { // has no euro sign
 				continue
 			}
 			formats[fmt.Sprintf("%s %q", c, d)] = Format{Charset: c, Delimiter: d}
@@ -110,7 +110,7 @@ func TestSameOrderInAnyFormat(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := layoutOf(t, f)
 			row := bankRow()
-			if f.Charset == ISO8859_15 || f.Charset == UTF16 {
+			if f.Charset == ISO885915 || f.Charset == UTF16 {
 				row.CardImage = "€ŠšŽžŒœŸ"
 			}
 			recs, _ := decode(t, bytes.NewReader(encodedAs(t, l, row)), Options{Layout: l})
@@ -278,7 +278,7 @@ func TestBadRowsOfAFormat(t *testing.T) {
 // TestWrongBytesHaveTheirOffset, in every charset.
 func TestWrongBytesHaveTheirOffset(t *testing.T) {
 	for charset, wrong := range map[Charset][]byte{
-		UTF8: {0xE9}, Windows1252: {0x81, 0x8D, 0x8F, 0x90, 0x9D}, ISO8859_1: {0x80, 0x85, 0x9F}, ISO8859_15: {0x92},
+		UTF8: {0xE9}, Windows1252: {0x81, 0x8D, 0x8F, 0x90, 0x9D}, ISO88591: {0x80, 0x85, 0x9F}, ISO885915: {0x92},
 	} {
 		for _, b := range wrong {
 			file := header() + line("one") + line("two", "x"+string([]byte{b})+"y") + line("three")
@@ -298,8 +298,8 @@ func TestWrongBytesHaveTheirOffset(t *testing.T) {
 // TestCharsets checks every byte against the tables as they are published.
 func TestCharsets(t *testing.T) {
 	for charset, probes := range map[Charset]string{
-		ISO8859_1:   "\xA4¤\xA6¦\xBC¼\xE9é\xFFÿ\xA0\u00A0",
-		ISO8859_15:  "\xA4€\xA6Š\xA8š\xB4Ž\xB8ž\xBCŒ\xBDœ\xBEŸ\xE9é",
+		ISO88591:   "\xA4¤\xA6¦\xBC¼\xE9é\xFFÿ\xA0\u00A0",
+		ISO885915:  "\xA4€\xA6Š\xA8š\xB4Ž\xB8ž\xBCŒ\xBDœ\xBEŸ\xE9é",
 		Windows1252: "\x80€\x8AŠ\x8CŒ\x8EŽ\x92’\x9Cœ\x9FŸ\xE9é\xFFÿ",
 	} {
 		table := newByteTable(charset)
@@ -322,7 +322,7 @@ func TestCharsets(t *testing.T) {
 				defined++
 			}
 		}
-		if want := map[Charset]int{ISO8859_1: 224, ISO8859_15: 224, Windows1252: 251}[charset]; defined != want {
+		if want := map[Charset]int{ISO88591: 224, ISO885915: 224, Windows1252: 251}[charset]; defined != want {
 			t.Errorf("%s has %d characters, want %d", charset, defined, want)
 		}
 	}

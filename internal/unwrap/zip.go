@@ -145,8 +145,8 @@ func (m *zipMember) acceptable(flags uint16) error {
 	}
 }
 
-func damaged(format string, args ...any) error {
-	return wrong(issuance.CompressionInvalid, "the ZIP archive is damaged: it "+format, args...)
+func damaged(how string) error {
+	return wrong(issuance.CompressionInvalid, "the ZIP archive is damaged: it %s", how)
 }
 
 // Read implements [io.Reader].
