@@ -22,8 +22,8 @@ type Charset string
 const (
 	UTF8        Charset = "utf-8"  // with or without byte order mark
 	UTF16       Charset = "utf-16" // of either byte order, with byte order mark
-	ISO88591   Charset = "iso-8859-1"
-	ISO885915  Charset = "iso-8859-15"
+	ISO88591    Charset = "iso-8859-1"
+	ISO885915   Charset = "iso-8859-15"
 	Windows1252 Charset = "windows-1252"
 )
 

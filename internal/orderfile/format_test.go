@@ -298,8 +298,8 @@ func TestWrongBytesHaveTheirOffset(t *testing.T) {
 // TestCharsets checks every byte against the tables as they are published.
 func TestCharsets(t *testing.T) {
 	for charset, probes := range map[Charset]string{
-		ISO88591:   "\xA4¤\xA6¦\xBC¼\xE9é\xFFÿ\xA0\u00A0",
-		ISO885915:  "\xA4€\xA6Š\xA8š\xB4Ž\xB8ž\xBCŒ\xBDœ\xBEŸ\xE9é",
+		ISO88591:    "\xA4¤\xA6¦\xBC¼\xE9é\xFFÿ\xA0\u00A0",
+		ISO885915:   "\xA4€\xA6Š\xA8š\xB4Ž\xB8ž\xBCŒ\xBDœ\xBEŸ\xE9é",
 		Windows1252: "\x80€\x8AŠ\x8CŒ\x8EŽ\x92’\x9Cœ\x9FŸ\xE9é\xFFÿ",
 	} {
 		table := newByteTable(charset)
