@@ -119,6 +119,24 @@ func (t *byteTable) decode(dst, src []byte) ([]byte, int) {
 	return dst, wrong
 }
 
+// looksUTF8 reports whether a row is in UTF-8 although another charset is
+// agreed, which would print "BesanÃ§on" on letters without any byte being wrong:
+// all of it is valid UTF-8, and it has one of the letters from À to ÿ in it,
+// which in these charsets is an Ã before a sign that follows no letter.
+func looksUTF8(raw []byte) bool {
+	for i := bytes.IndexByte(raw, 0xC3); i >= 0 && i+1 < len(raw); {
+		if raw[i+1] >= 0x80 && raw[i+1] <= 0xBF {
+			return utf8.Valid(raw)
+		}
+		next := bytes.IndexByte(raw[i+1:], 0xC3)
+		if next < 0 {
+			break
+		}
+		i += 1 + next
+	}
+	return false
+}
+
 // encode appends the bytes of a text to dst.
 func (t *byteTable) encode(dst []byte, text string) ([]byte, error) {
 	for _, r := range text {
@@ -130,6 +148,9 @@ func (t *byteTable) encode(dst []byte, text string) ([]byte, error) {
 			return dst, fmt.Errorf("a character does not exist in %s", t.name)
 		}
 		dst = append(dst, b)
+	}
+	if looksUTF8(dst) {
+		return dst, fmt.Errorf("a text could not be told from UTF-8")
 	}
 	return dst, nil
 }

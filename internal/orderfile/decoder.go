@@ -236,6 +236,9 @@ func (d *Decoder) decode(fr frame, rec *Record) *issuance.RowError {
 	}
 	rec.Row = row.(*Row)
 	d.finish(rec.Row)
+	if d.bytes != nil && looksUTF8(fr.raw) {
+		return rec.fault(issuance.FormatInvalid, fmt.Sprintf("the row is in UTF-8, %s is agreed", d.charset))
+	}
 	if wrong >= 0 {
 		return rec.fault(issuance.FormatInvalid, strings.Join(append(d.notText(rec.Row), d.wrongByte(fr, wrong)), ": "))
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"cardbatch/internal/tableschema"
@@ -94,8 +95,10 @@ func (c *formatCheck) columns() {
 		case field == nil:
 		case theirs == "":
 			c.add(key, "names no column; leave out what the file does not have")
-		case !utf8.ValidString(theirs) || strings.ContainsAny(theirs, "\x00\r\n"):
+		case !utf8.ValidString(theirs) || strings.ContainsFunc(theirs, notInNames):
 			c.add(key, "is not the name of a column")
+		case !c.writable(theirs):
+			c.add(key, "%q has a character that does not exist in %s", theirs, c.Charset)
 		case taken:
 			c.add(key, "column %q is already the source of %s", theirs, first)
 		}
@@ -156,10 +159,25 @@ func (c *formatCheck) value(key string, field *tableschema.Field, theirs, value 
 		c.add(key, "delivery must be said by the file or be a constant, it has no default")
 	case !utf8.ValidString(value) || !utf8.ValidString(theirs) || strings.Contains(theirs, "\r"):
 		c.add(key, "is not a value that a file can have")
+	case !c.writable(theirs):
+		c.add(key, "%q has a character that does not exist in %s", theirs, c.Charset)
 	case field.Check(value) != tableschema.None:
 		c.add(key, "%q must be %s", value, field.Rule)
 	}
 }
+
+// writable reports whether a file in the format's charset can have a text.
+func (c *formatCheck) writable(text string) bool {
+	table := newByteTable(c.Charset)
+	if table == nil {
+		return true
+	}
+	_, err := table.encode(nil, text)
+	return err == nil
+}
+
+// notInNames: control characters and the byte order mark are in no name.
+func notInNames(r rune) bool { return unicode.IsControl(r) || r == '\uFEFF' }
 
 // complete reports what a row can never have.
 func (c *formatCheck) complete() {

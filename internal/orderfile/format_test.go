@@ -155,6 +155,8 @@ func TestFormatMistakes(t *testing.T) {
 		{"nothing at all", Format{Columns: map[string]string{}}, []string{"columns: order_id is required"}},
 		{"empty name", with(func(f *Format) { f.Columns["priority"] = "" }), []string{"columns.priority: names no column"}},
 		{"line break in a name", with(func(f *Format) { f.Columns["priority"] = "a\nb" }), []string{"columns.priority: is not the name"}},
+		{"name of another charset", with(func(f *Format) { f.Columns["priority"] = "Priorität Ω" }), []string{`columns.priority: "Priorität Ω" has a character`}},
+		{"value of another charset", with(func(f *Format) { f.Values["issuance"]["Ω"] = "CREATION" }), []string{`values.issuance.Ω: "Ω" has a character`}},
 		{"constant and column", with(func(f *Format) { f.Constants["issuance"] = "CREATION" }), []string{"constants.issuance: is a column of the file already"}},
 		{"constant of an unknown column", Format{Constants: map[string]string{"x": "y"}}, []string{"constants.x: is not a column"}},
 		{"constant that no row may have", Format{Constants: map[string]string{"issuance": "N"}}, []string{"constants.issuance: must be"}},
@@ -290,6 +292,28 @@ func TestWrongBytesHaveTheirOffset(t *testing.T) {
 			if e == nil || e.Code != issuance.FormatInvalid ||
 				!strings.Contains(e.Text, fmt.Sprintf("card_id: the byte at offset %d", strings.IndexByte(file, b))) {
 				t.Errorf("%s: %v", charset, e)
+			}
+		}
+	}
+}
+
+// TestUTF8UnderAnotherName: no byte is wrong, every name would be.
+func TestUTF8UnderAnotherName(t *testing.T) {
+	for _, charset := range []Charset{Windows1252, ISO88591, ISO885915} {
+		l := layoutOf(t, Format{Charset: charset})
+		for text, bad := range map[string]bool{
+			"Besan\xC3\xA7on": true, "M\xC3\xBCller \xE2\x82\xAC": true, "\xC3\xA9": true,
+			"JO\xC3O": false, "\xC3": false, "IRM\xC3 \xA9": false, "Gro\xDF\x96Gerau": charset != Windows1252, "M\xFCller \xC3\xA9": false,
+		} {
+			recs, _ := decode(t, strings.NewReader(header()+line("one", text)+line("two")), Options{Layout: l})
+			if (recs[0].Err != nil) != bad {
+				t.Errorf("%s: % X: error %v", charset, text, recs[0].Err)
+			}
+			if bad && !strings.Contains(recs[0].Err.Text, "UTF-8") {
+				t.Errorf("%s: % X: text %q", charset, text, recs[0].Err.Text)
+			}
+			if recs[1].Err != nil {
+				t.Errorf("%s: the next row: %v", charset, recs[1].Err)
 			}
 		}
 	}
@@ -474,12 +498,15 @@ func TestExplain(t *testing.T) {
 // TestEncoderRefusesWhatItCannotSay rather than writing another order.
 func TestEncoderRefusesWhatItCannotSay(t *testing.T) {
 	for name, change := range map[string]func(*Row){
-		"another constant":                 func(r *Row) { r.Delivery = "usps-imb" },
-		"a column that does not exist":     func(r *Row) { r.CardImage = "x" },
-		"a value with another meaning":     func(r *Row) { r.Issuance = "N" },
-		"a value that only empty means":    func(r *Row) { r.Priority = "" },
-		"a character of another charset":   func(r *Row) { r.DeliveryCity = cardholder.NewText("漢") },
-		"a byte the charset has not":       func(r *Row) { r.DeliveryCity = cardholder.NewText("\u0081") },
+		"another constant":               func(r *Row) { r.Delivery = "usps-imb" },
+		"a column that does not exist":   func(r *Row) { r.CardImage = "x" },
+		"a value with another meaning":   func(r *Row) { r.Issuance = "N" },
+		"a value that only empty means":  func(r *Row) { r.Priority = "" },
+		"a character of another charset": func(r *Row) { r.DeliveryCity = cardholder.NewText("漢") },
+		"a byte the charset has not":     func(r *Row) { r.DeliveryCity = cardholder.NewText("\u0081") },
+		"a text that would be taken for UTF-8": func(r *Row) {
+			r.DeliveryLastName, r.DeliveryLine1, r.DeliveryCity = cardholder.Text{}, cardholder.Text{}, cardholder.NewText("BesanÃ§on")
+		},
 		"a value that is not text at all ": func(r *Row) { r.DeliveryCity = cardholder.NewText("\xFF") },
 	} {
 		e, err := NewLayoutEncoder(io.Discard, layoutOf(t, bank()))
