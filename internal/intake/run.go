@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -99,9 +100,15 @@ func (s *Stage) RunOnce(ctx context.Context) (Summary, error) {
 }
 
 func (s *Stage) runSource(ctx context.Context, src *Source, sum *Summary) error {
-	if err := s.archiveDecided(ctx, src); err != nil {
-		return err
+	// What cannot be archived is decided and safe: it must not cost the night.
+	archiveErr := s.archiveDecided(ctx, src)
+	if ctx.Err() != nil {
+		return archiveErr
 	}
+	return errors.Join(archiveErr, s.takeAll(ctx, src, sum))
+}
+
+func (s *Stage) takeAll(ctx context.Context, src *Source, sum *Summary) error {
 	unfinished, err := s.Store.LoadingBatches(ctx, src.Name)
 	if err != nil {
 		return fmt.Errorf("find unfinished files: %w", err)
@@ -127,7 +134,8 @@ func (s *Stage) runSource(ctx context.Context, src *Source, sum *Summary) error 
 	return errors.Join(errs...)
 }
 
-// complete lists the files of a source that may be taken now.
+// complete lists the files of a source that may be taken now, in the order in
+// which the sender numbers them.
 func (s *Stage) complete(ctx context.Context, src *Source) ([]drop.Entry, error) {
 	entries, err := src.Drop.List(ctx, src.Directory)
 	if err != nil {
@@ -154,10 +162,18 @@ func (s *Stage) complete(ctx context.Context, src *Source) ([]drop.Entry, error)
 	}
 	var complete []drop.Entry
 	for _, e := range candidates {
-		if src.isComplete(e.Name, names, times) {
+		switch {
+		case !src.isComplete(e.Name, names, times):
+		case !nameable(e.Name):
+			// Claimed, it could be neither moved nor answered, and would keep
+			// the issuer's other files waiting for ever.
+			s.Logger.Error().Str("source", src.Name).Str("file", e.Name).
+				Msg("left alone: a file of such a name can be neither moved nor answered; rename it")
+		default:
 			complete = append(complete, e)
 		}
 	}
+	slices.SortFunc(complete, func(a, b drop.Entry) int { return byNumber(a.Name, b.Name) })
 	return complete, nil
 }
 

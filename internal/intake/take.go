@@ -17,6 +17,14 @@ const (
 	maxControl    = 64 << 10 // bytes; a control file is a few hundred
 )
 
+// maxName is the most bytes that the name of an order file may have, as in the
+// contract of the control file. Names that we derive from it, such as that of
+// the receipt in the quarantine, must stay below the 255 of file systems.
+const maxName = 200
+
+// nameable reports whether names of ours can be derived from that of a file.
+func nameable(name string) bool { return len(name) <= maxName && drop.CheckName(name) == nil }
+
 // takenName is the unique name under which a claimed file hides, in its own
 // directory because servers always allow that rename. It is derived, so that a
 // restart finds the file again.
@@ -56,7 +64,8 @@ func (s *Stage) exists(ctx context.Context, src *Source, dir, name string) (bool
 	return false, nil
 }
 
-// readControl returns the bytes of the hidden control file.
+// readControl returns the bytes of the hidden control file. It fails with
+// [fs.ErrPermission] when the file may not be read.
 func (s *Stage) readControl(ctx context.Context, src *Source, b *issuance.Batch) (_ []byte, err error) {
 	f, err := src.Drop.Open(ctx, path.Join(src.Directory, takenName(b, b.FileName+controlSuffix)))
 	if err != nil {
@@ -78,7 +87,7 @@ func (s *Stage) archiveDecided(ctx context.Context, src *Source) error {
 	}
 	for _, b := range left {
 		if err := s.archive(ctx, src, b, b.State); err != nil {
-			return err
+			return err // likely the same for the others
 		}
 	}
 	return nil
@@ -93,13 +102,17 @@ func (s *Stage) archive(ctx context.Context, src *Source, b issuance.Batch, stat
 	if state == issuance.BatchRefused {
 		dir = src.Quarantine
 	}
-	where, err := s.moveTaken(ctx, src, &b, b.FileName, dir)
+	free, err := ownNamesFree(ctx, src, &b, dir)
+	if err != nil {
+		return fmt.Errorf("archive %s: %w", b.FileName, err)
+	}
+	where, err := s.moveTaken(ctx, src, &b, b.FileName, dir, free)
 	if err != nil {
 		return fmt.Errorf("archive %s: %w", b.FileName, err)
 	}
 	if src.Completion == ByControl {
 		control := b.FileName + controlSuffix
-		if _, err := s.moveTaken(ctx, src, &b, control, dir); err != nil {
+		if _, err := s.moveTaken(ctx, src, &b, control, dir, path.Base(where) == b.FileName); err != nil {
 			return fmt.Errorf("archive %s: %w", control, err)
 		}
 	}
@@ -109,15 +122,35 @@ func (s *Stage) archive(ctx context.Context, src *Source, b issuance.Batch, stat
 	return nil
 }
 
-// uniqueName is the name of an archived file whose own name is taken.
+// uniqueName is the name of an archived file that cannot have its own.
 func uniqueName(b *issuance.Batch, name string) string { return b.ID + "_" + name }
 
-// moveTaken moves a hidden file into dir and returns where it is then. It may
-// be repeated.
-func (s *Stage) moveTaken(ctx context.Context, src *Source, b *issuance.Batch, name, dir string) (string, error) {
+// ownNamesFree reports whether both the file and its control file can have
+// their own names in dir. By its name alone a control file must not come to
+// stand beside another's order file.
+func ownNamesFree(ctx context.Context, src *Source, b *issuance.Batch, dir string) (bool, error) {
+	entries, err := src.Drop.List(ctx, dir)
+	if err != nil {
+		return false, fmt.Errorf("list %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		if e.Name == b.FileName || e.Name == b.FileName+controlSuffix {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// moveTaken moves a hidden file into dir, under its own name or a unique one,
+// and returns where it is then. It may be repeated.
+func (s *Stage) moveTaken(ctx context.Context, src *Source, b *issuance.Batch, name, dir string, own bool) (string, error) {
 	from := path.Join(src.Directory, takenName(b, name))
+	targets := []string{path.Join(dir, name), path.Join(dir, uniqueName(b, name))}
+	if !own {
+		targets = targets[1:]
+	}
 	var err error
-	for _, to := range []string{path.Join(dir, name), path.Join(dir, uniqueName(b, name))} {
+	for _, to := range targets {
 		err = src.Drop.Rename(ctx, from, to)
 		if err == nil {
 			return to, nil

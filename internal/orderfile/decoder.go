@@ -217,8 +217,12 @@ func (d *Decoder) decode(fr frame, rec *Record) *issuance.RowError {
 		return rec.fault(issuance.BadQuote, string(fr.quote))
 	case fr.fields != len(d.places):
 		rec.Row.OrderID = d.orderID(fr.raw)
+		fields := "fields"
+		if fr.fields == 1 {
+			fields = "field"
+		}
 		return rec.fault(issuance.FieldCount,
-			fmt.Sprintf("the row has %d fields, the header has %d", fr.fields, len(d.places)))
+			fmt.Sprintf("the row has %d %s, the header has %d", fr.fields, fields, len(d.places)))
 	}
 	text, wrong := d.decodeText(fr.raw)
 	d.stage.pending = text // gocsv copies it before the framer goes on

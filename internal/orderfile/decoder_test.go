@@ -226,9 +226,19 @@ func TestBadRowsAreDelivered(t *testing.T) {
 	if d.EndedInsideRow() {
 		t.Error("the file is said to end inside a row")
 	}
+	if text := decodeOne(t, "alone\n"); text != "the row has 1 field, the header has 54" {
+		t.Errorf("text %q", text)
+	}
 	if text := recs[1].Err.Text; !strings.Contains(text, "3 fields") || !strings.Contains(text, "54") {
 		t.Errorf("text %q does not count", text)
 	}
+}
+
+// decodeOne returns what is wrong with a row.
+func decodeOne(t *testing.T, row string) string {
+	t.Helper()
+	recs, _ := decode(t, strings.NewReader(header()+row), Options{})
+	return recs[0].Err.Text
 }
 
 // TestLineNumbers is trap C5: they are those of the file, also after quoted
