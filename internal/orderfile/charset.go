@@ -102,11 +102,13 @@ func newByteTable(c Charset) *byteTable {
 // byte that is no character, -1 when there is none; such bytes become U+FFFD.
 func (t *byteTable) decode(dst, src []byte) ([]byte, int) {
 	wrong := -1
+	plain := 0 // where a run of ASCII begins
 	for i, b := range src {
 		if b < utf8.RuneSelf {
-			dst = append(dst, b)
 			continue
 		}
+		dst = append(dst, src[plain:i]...)
+		plain = i + 1
 		c := t.utf8[b-0x80]
 		if c == nil {
 			if wrong < 0 {
@@ -116,7 +118,7 @@ func (t *byteTable) decode(dst, src []byte) ([]byte, int) {
 		}
 		dst = append(dst, c...)
 	}
-	return dst, wrong
+	return append(dst, src[plain:]...), wrong
 }
 
 // looksUTF8 reports whether a row is in UTF-8 although another charset is
