@@ -94,6 +94,9 @@ func (u *reader) Read(p []byte) (int, error) {
 		if err = u.member.finish(); err == nil {
 			err = io.EOF
 		}
+		if u.in.err != nil { // whoever met it may not have passed it on
+			err = u.in.err
+		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = u.judge(err)

@@ -307,6 +307,32 @@ func TestReadErrorsPassThrough(t *testing.T) {
 	}
 }
 
+// objector fails once at its end, then says that all is well.
+type objector struct {
+	r    io.Reader
+	err  error
+	said bool
+}
+
+func (o *objector) Read(p []byte) (int, error) {
+	n, err := o.r.Read(p)
+	if errors.Is(err, io.EOF) && !o.said {
+		o.said, err = true, o.err
+	}
+	return n, err
+}
+
+// TestAnObjectionIsHeard: a signature that does not fit shows only at the end.
+func TestAnObjectionIsHeard(t *testing.T) {
+	forged := &issuance.FileError{Text: "forged"}
+	for _, c := range []Compression{Gzip, Zip} {
+		_, err := read(&objector{r: bytes.NewReader(packed(t, c, sample())), err: forged}, c, roomy)
+		if !errors.Is(err, forged) {
+			t.Errorf("%s: error %v", c, err)
+		}
+	}
+}
+
 // TestToolsOfTheOtherSide: what the usual programs write is read.
 func TestToolsOfTheOtherSide(t *testing.T) {
 	content := sample()
