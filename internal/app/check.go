@@ -74,12 +74,13 @@ func RulesOf(cfg *config.Config, source string, now func() time.Time) (Rules, er
 	if err != nil {
 		return Rules{}, err
 	}
-	rules.Unwrap = unwrap(opener)
 	rules.Accept, rules.MaxRejects = s.Accept, 1
 	rules.MaxBytes, rules.MaxRows = int64(s.MaxSize), s.MaxRows
 	rules.BusinessDates, rules.Location = businessDates(s), i.TimeZone.Location
 	if s.MaxRejects != nil {
 		rules.MaxRejects = float64(*s.MaxRejects) / 100
 	}
-	return rules, nil
+	layout, unwrap, err := sourceFormat(s)
+	rules.Layout, rules.Unwrap = layout, decrypting(opener, unwrap)
+	return rules, err
 }

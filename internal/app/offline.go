@@ -40,6 +40,7 @@ type Rules struct {
 	Location      *time.Location // of the business dates; nil: UTC
 	Now           func() time.Time
 	Unwrap        func(io.Reader) (io.Reader, error) // of intake.Source; nil: the file is plain
+	Layout        *orderfile.Layout                  // nil: that of the contract
 }
 
 // Verdict is what intake would make of a file.
@@ -86,7 +87,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 		Name: "offline", IssuerID: rules.IssuerID, Environment: rules.Environment, Location: time.UTC,
 		Drop: desk, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*",
 		Completion: intake.ByQuiet, Observations: 1, Accept: intake.AcceptRows, MaxRejects: 1,
-		MaxBytes: 1 << 62, MaxRows: issuance.MaxRows, Encoder: noEncoder{}, Unwrap: rules.Unwrap,
+		MaxBytes: 1 << 62, MaxRows: issuance.MaxRows, Unwrap: rules.Unwrap, Layout: rules.Layout, Encoder: noEncoder{},
 		Rules: func(now time.Time) intake.Checker {
 			return validate.New(validate.Rules{Products: rules.Products, Now: now, JWEKids: rules.JWEKids})
 		},

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"cardbatch/internal/cardholder"
@@ -27,6 +28,20 @@ func openOpener(s config.Source, now func() time.Time) (*pgp.Opener, error) {
 		MaxClear: int64(s.MaxSize), Now: now,
 	})
 	return o, invalid(err)
+}
+
+// decrypting takes the encryption off before what is inside is taken apart.
+func decrypting(o *pgp.Opener, inner unwrapping) unwrapping {
+	if o == nil {
+		return inner
+	}
+	return func(r io.Reader) (io.Reader, error) {
+		clear, err := o.Open(r)
+		if err != nil {
+			return nil, err
+		}
+		return inner(clear)
+	}
 }
 
 // openSealer makes what encrypts reports, nil when they are not encrypted.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"cardbatch/internal/exitcode"
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
-	"cardbatch/internal/pgp"
 	"cardbatch/internal/report"
 	"cardbatch/internal/schedule"
 	"cardbatch/internal/store"
@@ -42,9 +40,13 @@ func (a *App) pickup(ctx context.Context, task schedule.Task) (schedule.Result, 
 }
 
 // intakeSources makes the sources as intake knows them.
-func (a *App) intakeSources() []intake.Source {
+func (a *App) intakeSources() ([]intake.Source, error) {
 	var sources []intake.Source
 	for _, s := range a.cfg.Sources {
+		layout, unwrap, err := sourceFormat(s)
+		if err != nil {
+			return nil, err
+		}
 		i := a.issuer(s.Issuer)
 		maxRejects := 1.0
 		if s.MaxRejects != nil {
@@ -57,13 +59,13 @@ func (a *App) intakeSources() []intake.Source {
 			Completion: intake.Completion(s.Completion), Observations: s.Observations,
 			Accept: intake.Accept(s.Accept), MaxRejects: maxRejects, MaxBytes: int64(s.MaxSize), MaxRows: s.MaxRows,
 			Sequence: intake.Sequence(s.Sequence), BusinessDates: businessDates(s),
-			Encoder: i.encoder, Unwrap: unwrap(a.openers[s.Name]),
+			Unwrap: decrypting(a.openers[s.Name], unwrap), Layout: layout, Encoder: i.encoder,
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: a.products, Now: now, JWEKids: i.JWEKeyIDs()})
 			},
 		})
 	}
-	return sources
+	return sources, nil
 }
 
 func businessDates(s config.Source) *intake.DateRange {
@@ -71,14 +73,6 @@ func businessDates(s config.Source) *intake.DateRange {
 		return nil
 	}
 	return &intake.DateRange{Back: s.BusinessDate.DaysBack, Ahead: s.BusinessDate.DaysAhead}
-}
-
-// unwrap returns what takes the files of a source apart, nil for nothing.
-func unwrap(o *pgp.Opener) func(io.Reader) (io.Reader, error) {
-	if o == nil {
-		return nil
-	}
-	return o.Open
 }
 
 // selected returns the sources that a job is about.

@@ -71,10 +71,9 @@ func (s *Source) check(c checker, key string, cfg *Config) {
 	}
 	s.PGP.check(c, key+".pgp")
 	s.ReportPGP.check(c, key+".report_pgp")
-	if s.PGP.Enabled() {
-		orText(&s.Pattern, "*.csv.pgp")
-	}
-	orText(&s.Pattern, "*.csv")
+	s.Format.check(c, key+".format")
+	s.Format.checkProducts(c, key+".format", cfg)
+	orText(&s.Pattern, "*"+s.extension())
 	if _, err := path.Match(s.Pattern, "x"); err != nil || strings.Contains(s.Pattern, "/") {
 		c.Problem(key+".pattern", "%q is not a file name pattern", s.Pattern)
 	}

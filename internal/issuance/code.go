@@ -26,7 +26,8 @@ const (
 	BusinessDateRange    Code = "BUSINESS_DATE_OUT_OF_RANGE" // too far back or ahead of our clock
 )
 
-// Codes of a file that is refused for its PGP envelope.
+// Codes of a file that is refused for what is around its rows: encryption,
+// compression, character set.
 const (
 	PGPNotEncrypted     Code = "PGP_NOT_ENCRYPTED"     // the source takes encrypted files only
 	PGPNotForUs         Code = "PGP_NOT_FOR_US"        // to other keys, or to one of ours that does not count any more
@@ -35,6 +36,8 @@ const (
 	PGPSignatureMissing Code = "PGP_SIGNATURE_MISSING" // the source asks for one
 	PGPSignerUntrusted  Code = "PGP_SIGNER_UNTRUSTED"  // an unknown, expired or revoked key
 	PGPSignatureInvalid Code = "PGP_SIGNATURE_INVALID" // by a key we know, but not over this content
+	CharsetInvalid      Code = "CHARSET_INVALID"       // a byte order mark or UTF-16 that does not fit
+	CompressionInvalid  Code = "COMPRESSION_INVALID"   // not compressed as agreed
 )
 
 // Codes of a row that is rejected.
