@@ -69,7 +69,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 	src := intake.Source{
 		Name: "offline", IssuerID: rules.IssuerID, Environment: rules.Environment, Location: time.UTC,
 		Drop: desk, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*",
-		Completion: intake.ByQuiet, Observations: 1, Accept: intake.AcceptRows, MaxRejects: 1,
+		Accept: intake.AcceptRows, MaxRejects: 1,
 		MaxBytes: 1 << 62, MaxRows: issuance.MaxRows, Encoder: noEncoder{},
 		Rules: func(now time.Time) intake.Checker {
 			return validate.New(validate.Rules{Products: rules.Products, Now: now, JWEKids: rules.JWEKids})
@@ -79,7 +79,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 		src.Accept, src.MaxRejects = intake.Accept(rules.Accept), rules.MaxRejects
 	}
 	if control, err := os.ReadFile(path + orderfile.ControlSuffix); err == nil { //nolint:gosec // the user names the file
-		src.Completion = intake.ByControl
+		src.Completion.Control = true
 		desk.control = true
 		if c, err := orderfile.ParseControl(control); err == nil && src.IssuerID == "" {
 			src.IssuerID, src.Environment = c.IssuerID, c.Environment
@@ -137,6 +137,15 @@ func (d *desk) List(_ context.Context, dir string) ([]drop.Entry, error) {
 	return entries, nil
 }
 
+// Stat implements [intake.Drop]. Every name is the same file.
+func (d *desk) Stat(context.Context, string) (drop.Entry, error) {
+	info, err := os.Stat(d.path)
+	if err != nil {
+		return drop.Entry{}, err
+	}
+	return drop.Entry{Name: info.Name(), Size: info.Size(), ModTime: info.ModTime()}, nil
+}
+
 // Open implements [intake.Drop].
 func (d *desk) Open(_ context.Context, name string) (io.ReadCloser, error) {
 	d.mu.Lock()
@@ -184,14 +193,16 @@ func (d *desk) UnarchivedBatches(context.Context, string) ([]issuance.Batch, err
 // MarkArchived implements [intake.Files].
 func (d *desk) MarkArchived(context.Context, issuance.BatchNo, string) error { return nil }
 
+// SetAside implements [intake.Files].
+func (d *desk) SetAside(context.Context, issuance.BatchNo, string) error { return nil }
+
 // Observe implements [intake.Files].
-func (d *desk) Observe(_ context.Context, _ string, seen []issuance.Observation) (map[string]int, error) {
-	counts := map[string]int{}
-	for _, o := range seen {
-		counts[o.Name] = 1
-	}
-	return counts, nil
+func (d *desk) Observe(context.Context, string, []issuance.Observation) (map[string]issuance.Sighting, error) {
+	return nil, nil //nolint:nilnil // nothing is ever stuck here
 }
+
+// MarkReported implements [intake.Files].
+func (d *desk) MarkReported(context.Context, string, []string) error { return nil }
 
 // PriorFile implements [intake.History].
 func (d *desk) PriorFile(context.Context, string, issuance.PriorKey) (issuance.Batch, bool, error) {

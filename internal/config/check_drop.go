@@ -73,12 +73,6 @@ func (s *Source) check(c checker, key string, cfg *Config) {
 	if _, err := path.Match(s.Pattern, "x"); err != nil || strings.Contains(s.Pattern, "/") {
 		c.Problem(key+".pattern", "%q is not a file name pattern", s.Pattern)
 	}
-	orText(&s.Completion, CompleteByControl)
-	c.oneOf(key+".completion", s.Completion, CompleteByControl, CompleteByQuiet)
-	if s.Completion == CompleteByControl && c.Has(key+".observations") {
-		c.Problem(key+".observations", "is for completion quiet only")
-	}
-	or(c, key+".observations", &s.Observations, 3)
 	orText(&s.Accept, AcceptRows)
 	c.oneOf(key+".accept", s.Accept, AcceptRows, AcceptAllOrNothing)
 	if s.Accept == AcceptAllOrNothing && s.MaxRejects != nil {
@@ -89,6 +83,7 @@ func (s *Source) check(c checker, key string, cfg *Config) {
 	if s.MaxRows > issuance.MaxRows {
 		c.Problem(key+".max_rows", "must be at most %d", issuance.MaxRows)
 	}
+	s.checkCompletion(c, key)
 	s.Directories.check(c, key+".directories")
 }
 

@@ -71,7 +71,7 @@ func newBench(tb testing.TB) *bench {
 		Sources: []intake.Source{{
 			Name: "core", IssuerID: issuerID, Environment: "TEST", Location: time.UTC,
 			Drop: b.drop, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*.csv",
-			Completion: intake.ByControl, Observations: 2, Accept: intake.AcceptRows, MaxRejects: 1,
+			Completion: intake.Completion{Control: true}, Accept: intake.AcceptRows, MaxRejects: 1,
 			MaxBytes: 1 << 30, MaxRows: issuance.MaxRows, Encoder: encoder,
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: orderfiletest.Products(), Now: now})
@@ -223,6 +223,13 @@ func (d *faultyDrop) List(ctx context.Context, dir string) ([]drop.Entry, error)
 		return nil, errInjected
 	}
 	return d.Drop.List(ctx, dir)
+}
+
+func (d *faultyDrop) Stat(ctx context.Context, name string) (drop.Entry, error) {
+	if d.fails() {
+		return drop.Entry{}, errInjected
+	}
+	return d.Drop.Stat(ctx, name)
 }
 
 func (d *faultyDrop) Open(ctx context.Context, name string) (io.ReadCloser, error) {

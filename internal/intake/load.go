@@ -45,7 +45,7 @@ type chunk struct {
 func (s *Stage) load(ctx context.Context, src *Source, b *issuance.Batch) (_ loaded, err error) {
 	f, err := src.Drop.Open(ctx, path.Join(src.Directory, takenName(b, b.FileName)))
 	if err != nil {
-		return loaded{}, fmt.Errorf("open %s: %w", b.FileName, err)
+		return loaded{}, &troubleError{fmt.Errorf("open %s: %w", b.FileName, err)}
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	rules := src.Rules(s.Now())
@@ -252,7 +252,7 @@ func (m *meter) judge(src *Source, result *loaded, err error) error {
 	var file *issuance.FileError
 	switch {
 	case m.err != nil:
-		return m.err
+		return &troubleError{m.err}
 	case errors.Is(err, errTooLarge):
 		result.fault = refuse(issuance.TooLarge, "the file is larger than %d bytes", src.MaxBytes)
 	case errors.As(err, &file):

@@ -84,8 +84,8 @@ func (t *tx) loading(no issuance.BatchNo, session string) (file, error) {
 // FileName, TakenName, BusinessDate, Size and ReceivedAt. The row decides between two
 // processes that saw the same file. While another file of the issuer is being
 // loaded, or was when its process died and still waits to be adopted, the
-// answer is ErrClaimed; and also when a file of the same name has been decided
-// since b.ReceivedAt: then what the caller saw was that file, which is gone.
+// answer is ErrClaimed; and also when a file of the same name is set aside, or
+// was decided since b.ReceivedAt: then that is the file the caller saw.
 func (s *Store) ClaimFile(ctx context.Context, b issuance.Batch) (issuance.Batch, error) {
 	err := s.write(ctx, "claim file", func(t *tx) error {
 		b.State, b.Session = issuance.BatchLoading, s.sessionID()
@@ -97,7 +97,7 @@ func (s *Store) ClaimFile(ctx context.Context, b issuance.Batch) (issuance.Batch
 		}
 		var taken bool
 		if _, err := one(t, []any{&taken}, `SELECT EXISTS (SELECT 1 FROM batch
-			WHERE source = $1 AND file_name = $2 AND decided_at > $3)`, b.Source, b.FileName, micros(b.ReceivedAt)); err != nil || taken {
+			WHERE source = $1 AND file_name = $2 AND (state = 'loading' OR decided_at > $3))`, b.Source, b.FileName, micros(b.ReceivedAt)); err != nil || taken {
 			return errors.Join(err, ErrClaimed)
 		}
 		if _, err := one(t, []any{&b.No}, `SELECT coalesce(max(no), 0) + 1 FROM batch`); err != nil {
