@@ -117,7 +117,7 @@ func (s *Stage) makeWay(ctx context.Context) error {
 	}
 	var errs []error
 	for _, b := range unfinished {
-		reason := ""
+		var reason string
 		switch {
 		case b.SetAside:
 			continue
