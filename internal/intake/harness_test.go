@@ -44,13 +44,23 @@ type bench struct {
 	close func()
 	logs  *bytes.Buffer
 	cfg   intake.Config
+	now   time.Time
+	pages int // of the store, beyond which the disk counts as full
 }
 
 func newBench(tb testing.TB) *bench {
 	tb.Helper()
-	b := &bench{tb: tb, dir: tb.TempDir(), path: filepath.Join(tb.TempDir(), "cardbatch.db"), logs: &bytes.Buffer{}}
+	b := newBenchAt(tb, tb.TempDir(), filepath.Join(tb.TempDir(), "cardbatch.db"))
+	b.open()
+	return b
+}
+
+// newBenchAt is a bench on what may be there already. Its store is not open.
+func newBenchAt(tb testing.TB, dir, store string) *bench {
+	tb.Helper()
+	b := &bench{tb: tb, dir: dir, path: store, logs: &bytes.Buffer{}, now: night}
 	for _, d := range []string{"drop", "archive", "quarantine"} {
-		b.must(os.Mkdir(filepath.Join(b.dir, d), 0o700))
+		b.must(os.MkdirAll(filepath.Join(b.dir, d), 0o700))
 	}
 	local, err := localdir.New(b.dir)
 	b.must(err)
@@ -67,7 +77,7 @@ func newBench(tb testing.TB) *bench {
 	b.must(err)
 	b.cfg = intake.Config{
 		Sealer: ring, Fingerprint: cardholder.NewFingerprinter(make([]byte, 32)),
-		Workers: 2, Now: func() time.Time { return night }, Logger: zerolog.New(b.logs),
+		Workers: 2, Now: func() time.Time { return b.now }, Logger: zerolog.New(b.logs),
 		Sources: []intake.Source{{
 			Name: "core", IssuerID: issuerID, Environment: "TEST", Location: time.UTC,
 			Drop: b.drop, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*.csv",
@@ -78,7 +88,6 @@ func newBench(tb testing.TB) *bench {
 			},
 		}},
 	}
-	b.open()
 	return b
 }
 
@@ -88,7 +97,7 @@ func (b *bench) open() {
 	ctx := context.Background()
 	_, err := store.Migrate(ctx, store.Config{Path: b.path})
 	b.must(err)
-	s, err := store.Open(ctx, store.Config{Path: b.path, Now: b.cfg.Now})
+	s, err := store.Open(ctx, store.Config{Path: b.path, Now: b.cfg.Now, MaxPages: b.pages})
 	b.must(err)
 	session, err := s.StartSession(ctx, "test")
 	b.must(err)
@@ -103,6 +112,9 @@ func (b *bench) restart() {
 	b.close()
 	b.open()
 }
+
+// wait lets time pass, which runs at no other time.
+func (b *bench) wait(d time.Duration) { b.now = b.now.Add(d) }
 
 func (b *bench) source() *intake.Source { return &b.cfg.Sources[0] }
 
@@ -188,6 +200,14 @@ func (b *bench) orders(no issuance.BatchNo) []issuance.Order {
 		b.must(err)
 		all = append(all, o)
 	}
+	return all
+}
+
+// batches returns all batches in order of arrival.
+func (b *bench) batches() []issuance.Batch {
+	b.tb.Helper()
+	all, err := b.store.Batches(b.tb.Context(), issuance.BatchFilter{})
+	b.must(err)
 	return all
 }
 

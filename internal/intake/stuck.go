@@ -81,15 +81,19 @@ func (s *Stage) whyWaiting(src *Source, v *visit, e drop.Entry, stems map[string
 	return ""
 }
 
-// expected reports whether another source looks for a name in the same place.
+// expected reports whether another source looks for a name in the same place,
+// or will say itself that nobody does.
 func (s *Stage) expected(src *Source, name string) bool {
+	first := true
 	for i := range s.Sources {
 		other := &s.Sources[i]
-		if other.Drop == src.Drop && other.Directory == src.Directory {
-			if r, _ := other.roleOf(name); r != foreign {
-				return true
-			}
+		if other.Drop != src.Drop || other.Directory != src.Directory {
+			continue
 		}
+		if r, _ := other.roleOf(name); r != foreign || first && other.Name != src.Name {
+			return true
+		}
+		first = false
 	}
 	return false
 }
