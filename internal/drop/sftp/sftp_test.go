@@ -83,10 +83,14 @@ func TestConformanceNasty(t *testing.T) {
 func TestTheNastyServerIsNasty(t *testing.T) {
 	var dir string
 	server, _ := serve(t, sftptest.Nasty, dirOf(&dir))
+	_, _, hostKey, _, _, err := ssh.ParseKnownHosts([]byte(server.KnownHosts()))
+	if err != nil {
+		t.Fatal(err)
+	}
 	plant(t, dir, "a.csv", "x")
 	plant(t, dir, "b.csv", "y")
 	conn, err := ssh.Dial("tcp", server.Addr(), &ssh.ClientConfig{
-		User: "cardbatch", Auth: []ssh.AuthMethod{ssh.Password("not-a-real-password")}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), //nolint:gosec // a test
+		User: "cardbatch", Auth: []ssh.AuthMethod{ssh.Password("not-a-real-password")}, HostKeyCallback: ssh.FixedHostKey(hostKey),
 	})
 	if err != nil {
 		t.Fatal(err)
