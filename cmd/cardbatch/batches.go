@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"cardbatch/internal/exitcode"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/store"
 
@@ -60,6 +61,10 @@ func newBatches(s *settings) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.BusinessDate = string(date)
 			for _, state := range states {
+				if !issuance.BatchState(state).Valid() {
+					return exitcode.Mark(fmt.Errorf("look at batches: there is no state %s", state), exitcode.Usage,
+						"`cardbatch batches --help` lists the states")
+				}
 				f.States = append(f.States, issuance.BatchState(state))
 			}
 			return s.look(cmd, func(st *store.Store) error {

@@ -97,7 +97,7 @@ func viewCheck(cfg *config.Config, jobs []schedule.Job, err error) checkView {
 }
 
 func writeCheck(w io.Writer, v checkView) error {
-	_, err := fmt.Fprintf(w, "%s: %d drops, %d issuers, %d products, %d sources, %d jobs\n\n",
+	_, err := fmt.Fprintf(w, "%s: drops %d, issuers %d, products %d, sources %d, jobs %d\n\n",
 		v.Config, v.Drops, v.Issuers, v.Products, v.Sources, len(v.Jobs))
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ func (s *settings) oneRun(w io.Writer, runs []issuance.Run, id string) error {
 		if s.output == outputJSON {
 			return writeJSON(w, viewRun(r))
 		}
-		return errors.Join(s.writeRuns(w, []issuance.Run{r}), writeSummary(w, r.Summary))
+		return errors.Join(s.writeRuns(w, []issuance.Run{r}), writeSummary(w, r.Summary, true))
 	}
 	return errNothing("run", id)
 }
@@ -94,8 +94,8 @@ func (s *settings) writeRuns(w io.Writer, runs []issuance.Run) error {
 	return t.write(w)
 }
 
-// writeSummary shows the counts of a run, one a line, and its error.
-func writeSummary(w io.Writer, summary string) error {
+// writeSummary shows the counts of a run, one a line, and on demand its error.
+func writeSummary(w io.Writer, summary string, withError bool) error {
 	var s struct {
 		Done  json.RawMessage `json:"done"`
 		Error string          `json:"error"`
@@ -117,8 +117,8 @@ func writeSummary(w io.Writer, summary string) error {
 			return err
 		}
 	}
-	if s.Error != "" {
-		_, err := fmt.Fprintf(w, "\nerror: %s\n", s.Error)
+	if withError && s.Error != "" {
+		_, err := fmt.Fprintf(w, "\nerror: %s\n", printable(s.Error))
 		return err
 	}
 	return nil
@@ -142,7 +142,7 @@ func pairs(object json.RawMessage) [][]string {
 		if err := dec.Decode(&value); err != nil {
 			return rows
 		}
-		text := fmt.Sprint(value)
+		text := printable(fmt.Sprint(value))
 		if n, ok := value.(json.Number); ok {
 			numbers = append(numbers, len(rows))
 			if whole, err := n.Int64(); err == nil {

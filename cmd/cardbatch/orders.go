@@ -123,6 +123,9 @@ func (f *orderFilter) find(ctx context.Context, st *store.Store) ([]orderView, e
 	if err != nil {
 		return nil, err
 	}
+	if f.batch != "" && !slices.ContainsFunc(batches, func(b issuance.Batch) bool { return b.ID == f.batch }) {
+		return nil, errNothing("batch", f.batch)
+	}
 	views := []orderView{}
 	for _, b := range slices.Backward(batches) {
 		if f.batch != "" && b.ID != f.batch {

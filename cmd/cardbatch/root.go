@@ -84,10 +84,11 @@ func complain(w io.Writer, err error) {
 	if err == nil {
 		return
 	}
-	text := strings.TrimRight(err.Error(), "\n")
-	if strings.Contains(text, "\n") {
-		text = strings.ReplaceAll(text, "\n", "\n  ")
+	lines := strings.Split(strings.TrimRight(err.Error(), "\n"), "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
 	}
+	text := strings.Join(lines, "\n  ")
 	if errors.Is(err, context.Canceled) {
 		text = "interrupted"
 	}

@@ -140,7 +140,7 @@ func (s *settings) once(cmd *cobra.Command, do func(context.Context, *app.App) (
 	}
 	t := newTable("run", "job", "business date", "outcome", ">took")
 	t.add(run.ID, run.Job, run.BusinessDate, run.Outcome, run.EndedAt.Sub(run.StartedAt).Round(time.Millisecond))
-	return errors.Join(t.write(cmd.OutOrStdout()), writeSummary(cmd.OutOrStdout(), run.Summary), err)
+	return errors.Join(t.write(cmd.OutOrStdout()), writeSummary(cmd.OutOrStdout(), run.Summary, false), err)
 }
 
 func newMigrate(s *settings) *cobra.Command {

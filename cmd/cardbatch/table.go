@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -32,10 +33,21 @@ func texts(cells []any) []string {
 		case int64:
 			row[i] = thousands(c)
 		default:
-			row[i] = fmt.Sprint(c)
+			row[i] = printable(fmt.Sprint(c))
 		}
 	}
 	return row
+}
+
+// printable replaces what would break a line or steer a terminal: names of
+// files and texts of D1's are not ours.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
 }
 
 func (t *table) write(w io.Writer) error {
@@ -100,7 +112,7 @@ func clock(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.UTC().Format("2006-01-02 15:04:05")
+	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
 // thousands groups the digits of a count.

@@ -17,9 +17,9 @@ func TestTable(t *testing.T) {
 	if err := table.write(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := `FILE              ROWS  AT                   WHY
-a.csv        1,234,567  2026-03-01 22:15:03
-déjà-vu.csv          5  -                    late
+	want := `FILE              ROWS  AT                    WHY
+a.csv        1,234,567  2026-03-01 22:15:03Z
+déjà-vu.csv          5  -                     late
              ---------
              1,234,572
 `
@@ -28,9 +28,23 @@ déjà-vu.csv          5  -                    late
 	}
 }
 
+// Names of files are other people's: a line break must not break the table, an
+// escape sequence must not reach the terminal.
+func TestTableShowsNoControlCharacters(t *testing.T) {
+	table := newTable("file", "why")
+	table.add("a\nb.csv", "\x1b[31mred\x9b\u202e")
+	var b strings.Builder
+	if err := table.write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if want := "FILE     WHY\na\ufffdb.csv  \ufffd[31mred\ufffd\ufffd\n"; b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+}
+
 func TestSummary(t *testing.T) {
 	var b strings.Builder
-	err := writeSummary(&b, `{"done":[{"issuer_id":"A","not_done":1234,"seconds":0.1234567}],"error":"D1 is down"}`)
+	err := writeSummary(&b, `{"done":[{"issuer_id":"A","not_done":1234,"seconds":0.1234567}],"error":"D1 is down"}`, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +60,7 @@ error: D1 is down
 	}
 	for _, nothing := range []string{"", "x", `{"done":7}`, "{}"} {
 		b.Reset()
-		if err := writeSummary(&b, nothing); err != nil || b.String() != "" {
+		if err := writeSummary(&b, nothing, true); err != nil || b.String() != "" {
 			t.Errorf("%q gives %q, %v", nothing, b.String(), err)
 		}
 	}

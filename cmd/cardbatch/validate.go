@@ -48,11 +48,16 @@ Without a configuration, the products of the sample configuration are the rules.
 				return err
 			}
 			clean := true
-			var views []verdictView
+			views := []verdictView{}
+			var unread []error
 			for _, file := range files {
 				v, err := app.CheckFile(cmd.Context(), file, rules)
+				if cmd.Context().Err() != nil {
+					return err
+				}
 				if err != nil {
-					return fmt.Errorf("validate %s: %w", file, err)
+					unread = append(unread, fmt.Errorf("validate %s: %w", file, err))
+					continue
 				}
 				clean = clean && v.Clean()
 				views = append(views, viewVerdict(v))
@@ -62,7 +67,7 @@ Without a configuration, the products of the sample configuration are the rules.
 			} else {
 				err = writeVerdicts(cmd.OutOrStdout(), views)
 			}
-			if err == nil && !clean {
+			if err = errors.Join(append(unread, err)...); err == nil && !clean {
 				err = exitcode.Mark(errRejects, exitcode.Rejected, "schemas/reject-codes.v1.json explains the codes")
 			}
 			return err
@@ -102,8 +107,16 @@ func viewVerdict(v app.Verdict) verdictView {
 }
 
 func writeVerdicts(w io.Writer, views []verdictView) error {
+	if len(views) == 0 {
+		return nil
+	}
 	for _, v := range views {
 		if len(v.Errors) > 0 {
+			if len(views) > 1 { // line 3 of which file?
+				if _, err := fmt.Fprintf(w, "%s\n", printable(v.File)); err != nil {
+					return err
+				}
+			}
 			t := newTable(">line", "column", "code", "value", "text")
 			for _, e := range v.Errors {
 				t.add(e.Line, orDash(e.Column), e.Code, orDash(e.Value), e.Text)

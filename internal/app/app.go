@@ -268,6 +268,10 @@ func LoadJobs(cfg *config.Config) ([]schedule.Job, error) {
 // writing. It does not migrate.
 func OpenStore(ctx context.Context, cfg *config.Config, readOnly bool, now func() time.Time) (*store.Store, error) {
 	s, err := store.Open(ctx, store.Config{Path: cfg.StorePath(), ReadOnly: readOnly, Now: now})
+	if errors.Is(err, os.ErrNotExist) {
+		// Not err itself: it speaks of a schema that differs.
+		return nil, exitcode.Mark(fmt.Errorf("open store: there is none at %s", cfg.StorePath()), exitcode.Failed, "`cardbatch migrate` creates it")
+	}
 	if errors.Is(err, store.ErrSchema) {
 		err = exitcode.Mark(err, exitcode.Failed, "`cardbatch migrate` creates it or brings it up to date")
 	}

@@ -60,8 +60,11 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 		return Verdict{}, exitcode.Mark(errors.New("this is a control file"), exitcode.Usage,
 			"name the order file; its control file is read when it lies beside it")
 	}
-	if _, err := os.Stat(path); err != nil {
+	switch info, err := os.Stat(path); {
+	case err != nil:
 		return Verdict{}, fmt.Errorf("read order file: %w", err)
+	case info.IsDir():
+		return Verdict{}, errors.New("read order file: it is a directory")
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
@@ -96,7 +99,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 		return Verdict{}, err
 	}
 	if desk.verdict == nil {
-		return Verdict{}, errors.New("read order file: intake made nothing of it")
+		return Verdict{}, errors.New("its name keeps intake from taking it: hidden (it begins with a dot), too long, or with a line break")
 	}
 	return *desk.verdict, nil
 }

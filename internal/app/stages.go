@@ -99,10 +99,6 @@ func (a *App) issuer(id string) *issuer {
 func (a *App) submit(ctx context.Context, task schedule.Task) (schedule.Result, error) {
 	return eachIssuer(a, task, func(i *issuer) (submit.Summary, bool, bool, error) {
 		sum, err := i.submit.RunOnce(ctx)
-		if err == nil && sum.NotDone > 0 && sum.NotDone == sum.Claimed {
-			// Too few orders for the stage's own rule, but the same to an operator.
-			err = fmt.Errorf("none of %d orders could be delivered: %w", sum.NotDone, submit.ErrUnavailable)
-		}
 		return sum, sum.Rejected(), sum.Claimed == 0, err
 	})
 }

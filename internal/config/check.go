@@ -123,6 +123,7 @@ func (cfg *Config) checkLists(c checker) {
 	for i := range cfg.Issuers {
 		cfg.Issuers[i].check(c, at("issuers", i), cfg)
 	}
+	cfg.checkCrossedDirectories(c)
 }
 
 func (k *Keys) check(c checker) {

@@ -123,3 +123,26 @@ func (cfg *Config) checkSharedDirectories(c checker) {
 		seen[place] = i
 	}
 }
+
+// checkCrossedDirectories refuses to put archives and reports where a source
+// would take them for order files.
+func (cfg *Config) checkCrossedDirectories(c checker) {
+	takes := map[[2]string]int{}
+	for i, s := range cfg.Sources {
+		takes[[2]string{s.Drop, s.Directories.Drop}] = i
+	}
+	check := func(key, drop, dir string, own int) {
+		if source, ok := takes[[2]string{drop, dir}]; ok && source != own {
+			c.Problem(key, "%q is where %s takes its files from", dir, at("sources", source))
+		}
+	}
+	for i, s := range cfg.Sources {
+		key, d := at("sources", i)+".directories.", s.Directories
+		check(key+"archive", s.Drop, d.Archive, i)
+		check(key+"quarantine", s.Drop, d.Quarantine, i)
+		check(key+"reports", s.Drop, d.Reports, i)
+	}
+	for i, issuer := range cfg.Issuers {
+		check(at("issuers", i)+".report.directory", issuer.Report.Drop, issuer.Report.Directory, -1)
+	}
+}

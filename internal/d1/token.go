@@ -206,7 +206,7 @@ func (t *tokens) get(ctx context.Context) (*bearer, error) {
 		defer t.mu.Unlock()
 		return t.current, nil
 	}
-	if t.last != nil && now.Before(t.failed.Add(tokenFailureHolds)) {
+	if age := now.Sub(t.failed); t.last != nil && 0 <= age && age < tokenFailureHolds { // below 0: the clock was put back
 		defer t.mu.Unlock()
 		return nil, t.last.err
 	}

@@ -220,6 +220,24 @@ func TestTokenFailureAnswersForAWhile(t *testing.T) {
 	}
 }
 
+// TestTokenFailureAndClockPutBack: a failure does not go on for the hours that
+// a clock was put back.
+func TestTokenFailureAndClockPutBack(t *testing.T) {
+	t.Parallel()
+	var c clock
+	f := newFake(t, says(http.StatusAccepted, `{}`))
+	f.token = says(http.StatusServiceUnavailable, "")
+	client := f.client(t, func(cfg *d1.Config) { cfg.Now = c.now })
+	if err := client.Authenticate(t.Context()); err == nil {
+		t.Fatal("no error")
+	}
+	c.move(-3 * time.Hour)
+	f.token = nil
+	if err := client.Authenticate(t.Context()); err != nil {
+		t.Errorf("after the clock was put back: %v", err)
+	}
+}
+
 // TestTokenWaitersHaveTheirOwnContext: the fetch is shared, and lives on when
 // the one who started it gives up.
 func TestTokenWaitersHaveTheirOwnContext(t *testing.T) {

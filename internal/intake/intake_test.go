@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -131,6 +133,19 @@ func TestRefusedFiles(t *testing.T) {
 				t.Errorf("the corrected file: %+v", sum)
 			}
 		})
+	}
+}
+
+// The receipt shows the checksum as that of the file: of a part it would send
+// people looking for a damaged transfer.
+func TestAFileNotReadToItsEndHasNoChecksum(t *testing.T) {
+	b := newBench(t)
+	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 2000, Seed: 1})
+	g.content = bytes.Replace(g.content, []byte("card_id"), []byte("cardid"), 1)
+	b.drops(g)
+	b.mustRun()
+	if got := b.only(); got.Code != issuance.HeaderInvalid || got.SHA256 != "" || got.Size != int64(len(g.content)) {
+		t.Errorf("code %s, checksum %q, size %d; want no checksum and %d bytes", got.Code, got.SHA256, got.Size, len(g.content))
 	}
 }
 
@@ -331,6 +346,119 @@ func TestOneBadSourceDoesNotStopTheOthers(t *testing.T) {
 	}
 	if sum.Accepted != 1 {
 		t.Errorf("the other source was not worked: %+v", sum)
+	}
+}
+
+// A line break cannot stand in a path of ours, and a name too long for its
+// place in the archive could never be moved there.
+func TestAFileWhoseNameCannotBeUsedStopsNoOther(t *testing.T) {
+	b := newBench(t)
+	for i, name := range []string{"a\nb.csv", "a" + strings.Repeat("n", 220) + ".csv"} {
+		b.drops(b.generate(name, int64(7+i), orderfiletest.Options{Rows: 1, Seed: 7}))
+	}
+	for i := range int64(2) {
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i+1, orderfiletest.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+		if sum := b.mustRun(); sum.Accepted != 1 {
+			t.Errorf("run %d: %+v, want one file accepted", i, sum)
+		}
+	}
+	if n := strings.Count(b.logs.String(), `"level":"error"`); n != 4 {
+		t.Errorf("%d errors logged for two files in two runs:\n%s", n, b.logs)
+	}
+}
+
+// deniedDrop refuses to read some files.
+type deniedDrop struct {
+	intake.Drop
+	denied string // part of their names
+}
+
+func (d deniedDrop) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	if strings.Contains(name, d.denied) {
+		return nil, fmt.Errorf("open %s: %w", name, fs.ErrPermission)
+	}
+	return d.Drop.Open(ctx, name)
+}
+
+func TestAFileThatMayNotBeReadStopsNoOther(t *testing.T) {
+	for denied, code := range map[string]issuance.Code{
+		"cards-1.csv.ctl": issuance.ControlInvalid,
+		"cards-1.csv.2":   issuance.FileUnreadable, // the order file only, under its taken name
+	} {
+		t.Run(denied, func(t *testing.T) {
+			b := newBench(t)
+			b.source().Drop = deniedDrop{b.source().Drop, denied}
+			for i := int64(1); i <= 2; i++ {
+				b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, orderfiletest.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+			}
+			if sum := b.mustRun(); sum.Accepted != 1 || sum.Refused != 1 {
+				t.Fatalf("%+v, want one file accepted and the other refused", sum)
+			}
+			all, err := b.store.Batches(t.Context(), issuance.BatchFilter{States: []issuance.BatchState{issuance.BatchRefused}})
+			b.must(err)
+			if len(all) != 1 || all[0].FileName != "cards-1.csv" || all[0].Code != code {
+				t.Errorf("refused: %+v, want cards-1.csv with %s", all, code)
+			}
+			if left := b.files("quarantine"); len(left) != 2 {
+				t.Errorf("the quarantine has %q", left)
+			}
+		})
+	}
+}
+
+// In the archive a file and its control file are told to belong together by
+// their names alone.
+func TestAFileAndItsControlFileStayTogether(t *testing.T) {
+	for _, taken := range []string{"cards-1.csv", "cards-1.csv.ctl"} {
+		t.Run(taken, func(t *testing.T) {
+			b := newBench(t)
+			b.must(os.WriteFile(filepath.Join(b.dir, "archive", taken), []byte("another's"), 0o600))
+			b.drops(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1}))
+			b.mustRun()
+			id := b.only().ID
+			want := []string{id + "_cards-1.csv", id + "_cards-1.csv.ctl", taken}
+			if got := b.files("archive"); !slices.Equal(got, want) {
+				t.Errorf("the archive has %q, want %q", got, want)
+			}
+			if where := b.only().Archived; where != "archive/"+want[0] {
+				t.Errorf("recorded as %s", where)
+			}
+		})
+	}
+}
+
+// The verdicts are committed and the originals safe in the drop: whatever is
+// wrong with the archive must not cost the night.
+func TestAnArchiveThatFailsDoesNotStopIntake(t *testing.T) {
+	b := newBench(t)
+	b.must(os.Remove(filepath.Join(b.dir, "archive")))
+	for i := int64(1); i <= 3; i++ {
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, orderfiletest.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+		if sum, err := b.run(); err == nil || sum.Accepted != 1 {
+			t.Errorf("run %d without an archive: %+v, %v; want the file accepted and an error", i, sum, err)
+		}
+	}
+	b.must(os.Mkdir(filepath.Join(b.dir, "archive"), 0o700))
+	b.mustRun()
+	if n := len(b.files("archive")); n != 6 {
+		t.Errorf("%d files in the archive once it is there, want 6", n)
+	}
+}
+
+// A backlog is taken in the order in which it was written, or each file of it
+// would be reported for a gap.
+func TestABacklogIsTakenInTheOrderOfItsNumbers(t *testing.T) {
+	b := newBench(t)
+	for i := int64(1); i <= 11; i++ {
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, orderfiletest.Options{Rows: 1, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+	}
+	b.mustRun()
+	all, err := b.store.Batches(t.Context(), issuance.BatchFilter{})
+	b.must(err)
+	for _, batch := range all {
+		if batch.Code != "" {
+			t.Errorf("%s: %s %s", batch.FileName, batch.Code, batch.Reason)
+		}
 	}
 }
 

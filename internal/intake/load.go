@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"path"
 
 	"golang.org/x/sync/errgroup"
@@ -23,9 +24,9 @@ const chunkRows = 256
 
 // loaded is what one pass over a file found.
 type loaded struct {
-	size           int64
 	rows           int64
-	sha256         string
+	size           int64            // with sha256 known only of a file that was read to its end
+	sha256         string           // in hexadecimal digits
 	products       map[string]int64 // rows of the products that the control file counts
 	endedInsideRow bool
 	fault          verdict // why the file cannot be read to its end
@@ -44,6 +45,10 @@ type chunk struct {
 // whatever the timing.
 func (s *Stage) load(ctx context.Context, src *Source, b *issuance.Batch) (_ loaded, err error) {
 	f, err := src.Drop.Open(ctx, path.Join(src.Directory, takenName(b, b.FileName)))
+	if errors.Is(err, fs.ErrPermission) {
+		// Waiting for the right would keep the issuer's other files waiting, too.
+		return loaded{fault: refuse(issuance.FileUnreadable, "the file may not be read: permission denied")}, nil
+	}
 	if err != nil {
 		return loaded{}, &troubleError{fmt.Errorf("open %s: %w", b.FileName, err)}
 	}
@@ -72,7 +77,9 @@ func (s *Stage) load(ctx context.Context, src *Source, b *issuance.Batch) (_ loa
 	if err := group.Wait(); err != nil {
 		return loaded{}, fmt.Errorf("load %s: %w", b.FileName, err)
 	}
-	result.size, result.sha256 = m.n, hex.EncodeToString(m.sum.Sum(nil))
+	if m.ended {
+		result.size, result.sha256 = m.n, hex.EncodeToString(m.sum.Sum(nil))
+	}
 	return result, nil
 }
 
@@ -226,6 +233,7 @@ type meter struct {
 	sum   hash.Hash
 	n     int64
 	limit int64
+	ended bool
 	err   error
 }
 
@@ -239,7 +247,8 @@ func (m *meter) Read(p []byte) (int, error) {
 	if m.n > m.limit {
 		return n, errTooLarge
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	m.ended = errors.Is(err, io.EOF)
+	if err != nil && !m.ended {
 		m.err = err
 	}
 	return n, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,10 @@ import (
 
 // maxNamed bounds how many stuck files a summary names and a run logs.
 const maxNamed = 20
+
+// unusableName is why a file is left alone that, once claimed, could be neither
+// moved nor answered, and would be in the way of the issuer's other files.
+const unusableName = "a file of such a name can be neither moved nor answered; rename it"
 
 // visit is what one look at a source's directory showed.
 type visit struct {
@@ -50,12 +55,16 @@ func (s *Stage) look(ctx context.Context, src *Source) (*visit, error) {
 	}
 	for _, e := range v.entries {
 		why := s.whyWaiting(src, v, e, stems)
+		if why == unusableName {
+			s.Logger.Error().Str("source", src.Name).Str("file", e.Name).Msg("left alone: " + why)
+		}
 		if r, _ := src.roleOf(e.Name); r == order && why == "" {
 			v.complete = append(v.complete, e)
 		} else if why != "" {
 			v.waiting[e.Name] = why
 		}
 	}
+	slices.SortFunc(v.complete, func(a, b drop.Entry) int { return byNumber(a.Name, b.Name) })
 	return v, nil
 }
 
@@ -64,6 +73,8 @@ func (s *Stage) whyWaiting(src *Source, v *visit, e drop.Entry, stems map[string
 	r, base := src.roleOf(e.Name)
 	_, there := v.there[base]
 	switch {
+	case r == order && !nameable(e.Name):
+		return unusableName
 	case r == order:
 		return src.Completion.missing(e, v.there, v.seen, v.at)
 	case r == control && !there:

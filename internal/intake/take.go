@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"cardbatch/internal/drop"
@@ -17,6 +18,14 @@ const (
 	takenSuffix   = ".taken"
 	maxControl    = 64 << 10 // bytes; a control file is a few hundred
 )
+
+// maxName is the most bytes that the name of an order file may have, as in the
+// contract of the control file. Names that we derive from it, such as that of
+// the receipt in the quarantine, must stay below the 255 of file systems.
+const maxName = 200
+
+// nameable reports whether names of ours can be derived from that of a file.
+func nameable(name string) bool { return len(name) <= maxName && drop.CheckName(name) == nil }
 
 // takenName is the unique name under which a claimed file hides, in its own
 // directory because servers always allow that rename. It is derived, so that a
@@ -116,7 +125,8 @@ func (s *Stage) exists(ctx context.Context, src *Source, name string) (bool, err
 	return true, nil
 }
 
-// readControl returns the bytes of the hidden control file.
+// readControl returns the bytes of the hidden control file. It fails with
+// [fs.ErrPermission] when the file may not be read.
 func (s *Stage) readControl(ctx context.Context, src *Source, b *issuance.Batch) (_ []byte, err error) {
 	f, err := src.Drop.Open(ctx, path.Join(src.Directory, takenName(b, b.FileName+controlSuffix)))
 	if err != nil {
@@ -153,21 +163,23 @@ func (s *Stage) archive(ctx context.Context, src *Source, b issuance.Batch, stat
 	if state == issuance.BatchRefused {
 		dir = src.Quarantine
 	}
-	where, err := s.moveTaken(ctx, src, &b, b.FileName, dir)
+	names, err := takenNames(ctx, src, &b)
 	if err != nil {
 		return fmt.Errorf("archive %s: %w", b.FileName, err)
 	}
-	// Which companions there are is looked up, because the rule may have changed.
-	entries, err := src.Drop.List(ctx, src.Directory)
+	free, err := ownNamesFree(ctx, src, append(names, b.FileName, b.FileName+controlSuffix), dir)
 	if err != nil {
-		return fmt.Errorf("list %s: %w", src.Directory, err)
+		return fmt.Errorf("archive %s: %w", b.FileName, err)
 	}
-	for _, e := range entries {
-		name, id, ok := splitTaken(e.Name)
-		if !ok || id != b.ID || name == b.FileName {
+	where, err := s.moveTaken(ctx, src, &b, b.FileName, dir, free)
+	if err != nil {
+		return fmt.Errorf("archive %s: %w", b.FileName, err)
+	}
+	for _, name := range names {
+		if name == b.FileName {
 			continue
 		}
-		if _, err := s.moveTaken(ctx, src, &b, name, dir); err != nil {
+		if _, err := s.moveTaken(ctx, src, &b, name, dir, path.Base(where) == b.FileName); err != nil {
 			return fmt.Errorf("archive %s: %w", name, err)
 		}
 	}
@@ -177,15 +189,51 @@ func (s *Stage) archive(ctx context.Context, src *Source, b issuance.Batch, stat
 	return nil
 }
 
-// uniqueName is the name of an archived file whose own name is taken.
+// uniqueName is the name of an archived file that cannot have its own.
 func uniqueName(b *issuance.Batch, name string) string { return b.ID + "_" + name }
 
-// moveTaken moves a hidden file into dir and returns where it is then. It may
-// be repeated.
-func (s *Stage) moveTaken(ctx context.Context, src *Source, b *issuance.Batch, name, dir string) (string, error) {
+// takenNames returns the own names of what is hidden for a batch: the file, its
+// control file, its marker. The rule for them may have changed since.
+func takenNames(ctx context.Context, src *Source, b *issuance.Batch) ([]string, error) {
+	entries, err := src.Drop.List(ctx, src.Directory)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", src.Directory, err)
+	}
+	var names []string
+	for _, e := range entries {
+		if name, id, ok := splitTaken(e.Name); ok && id == b.ID {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// ownNamesFree reports whether the file and what belongs to it can have their
+// own names in dir. By its name alone a control file must not come to stand
+// beside another's order file.
+func ownNamesFree(ctx context.Context, src *Source, names []string, dir string) (bool, error) {
+	entries, err := src.Drop.List(ctx, dir)
+	if err != nil {
+		return false, fmt.Errorf("list %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		if slices.Contains(names, e.Name) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// moveTaken moves a hidden file into dir, under its own name or a unique one,
+// and returns where it is then. It may be repeated.
+func (s *Stage) moveTaken(ctx context.Context, src *Source, b *issuance.Batch, name, dir string, own bool) (string, error) {
 	from := path.Join(src.Directory, takenName(b, name))
+	targets := []string{path.Join(dir, name), path.Join(dir, uniqueName(b, name))}
+	if !own {
+		targets = targets[1:]
+	}
 	var err error
-	for _, to := range []string{path.Join(dir, name), path.Join(dir, uniqueName(b, name))} {
+	for _, to := range targets {
 		err = src.Drop.Rename(ctx, from, to)
 		if err == nil {
 			return to, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -41,7 +42,10 @@ func (s *Stage) judge(ctx context.Context, src *Source, b *issuance.Batch) (verd
 	if err != nil {
 		return verdict{}, err
 	}
-	b.Size, b.Rows, b.SHA256 = loaded.size, loaded.rows, loaded.sha256
+	b.Rows = loaded.rows
+	if loaded.sha256 != "" {
+		b.Size, b.SHA256 = loaded.size, loaded.sha256
+	}
 	if w := checkLoaded(b, loaded); w.refused() {
 		return w, nil
 	}
@@ -73,6 +77,9 @@ func (s *Stage) checkControl(ctx context.Context, src *Source, b *issuance.Batch
 		return verdict{}, err
 	}
 	content, err := s.readControl(ctx, src, b)
+	if errors.Is(err, fs.ErrPermission) {
+		return refuse(issuance.ControlInvalid, "the control file %s may not be read: permission denied", name), nil
+	}
 	if err != nil {
 		return verdict{}, err
 	}
@@ -133,7 +140,7 @@ func (s *Stage) checkHistory(ctx context.Context, src *Source, b *issuance.Batch
 	if last > 0 && c.Sequence != last+1 {
 		v = accept()
 		v.code = issuance.SequenceGap
-		v.reason = fmt.Sprintf("taken, but sequence %d was expected after %d and this is %d", last+1, last, c.Sequence)
+		v.reason = fmt.Sprintf("sequence %d was expected after %d, and this is %d", last+1, last, c.Sequence)
 	}
 	return v, nil
 }
@@ -168,7 +175,7 @@ func checkLoaded(b *issuance.Batch, l loaded) verdict {
 	case c == nil:
 		return accept()
 	case l.rows < c.Rows || l.endedInsideRow:
-		return refuse(issuance.Truncated, "the control file announces %d rows, the file has %d: send it again in full", c.Rows, l.rows)
+		return refuse(issuance.Truncated, "the control file announces %d rows, the file has %d", c.Rows, l.rows)
 	case l.rows != c.Rows:
 		return refuse(issuance.RowCountMismatch, "the control file announces %d rows, the file has %d", c.Rows, l.rows)
 	case !strings.EqualFold(l.sha256, c.SHA256):

@@ -30,6 +30,12 @@ var batchSuccessors = map[BatchState][]BatchState{
 	BatchClosed:   {BatchAccepted},
 }
 
+// Valid reports whether s is one of the states.
+func (s BatchState) Valid() bool {
+	_, goesOn := batchSuccessors[s]
+	return goesOn || s == BatchRefused
+}
+
 // CanBecome reports whether a batch in state s may change to state to. A
 // settled or closed batch opens again only when an operator resubmits one of
 // its orders.
@@ -75,13 +81,17 @@ type Batch struct {
 }
 
 // Transition changes the state of the batch and returns the event to append.
-// It fails, changing nothing, when the change is not legal.
+// It fails, changing nothing, when the change is not legal. Settling and closing
+// are no verdicts: code and reason of the last one stay.
 func (b *Batch) Transition(to BatchState, why Why) (Event, error) {
 	if !b.State.CanBecome(to) {
 		return Event{}, fmt.Errorf("batch %s cannot change from %s to %s", b.ID, b.State, to)
 	}
 	e := Event{Batch: b.No, Kind: KindBatch, From: string(b.State), To: string(to), Why: why}
-	b.State, b.Code, b.Reason, b.Why = to, why.Code, why.Reason, why
+	b.State, b.Why = to, why
+	if to != BatchSettled && to != BatchClosed {
+		b.Code, b.Reason = why.Code, why.Reason
+	}
 	switch to {
 	case BatchLoading: // where every batch starts; nothing becomes loading
 	case BatchAccepted, BatchHeld, BatchRefused:

@@ -63,6 +63,7 @@ type Outcome struct {
 	Code          Code
 	Reason        string    // for people; never card or personal data
 	NextAttemptAt time.Time // Ready: not to be sent before; Unknown: not to be asked about before
+	NotFound      int       // Unknown, after D1 was asked: as [Order] has it
 }
 
 // Notification is one request of D1's to us, as received and as understood.

@@ -70,6 +70,27 @@ func TestLegalTransitionsOfABatch(t *testing.T) {
 	}
 }
 
+func TestAVerdictOutlivesSettlingAndClosing(t *testing.T) {
+	b := issuance.Batch{State: issuance.BatchLoading}
+	for _, step := range []struct {
+		to   issuance.BatchState
+		code issuance.Code
+		want issuance.Code
+	}{
+		{issuance.BatchAccepted, issuance.SequenceGap, issuance.SequenceGap},
+		{issuance.BatchSettled, "", issuance.SequenceGap},
+		{issuance.BatchClosed, "", issuance.SequenceGap},
+		{issuance.BatchAccepted, "", ""}, // opened again: a new verdict
+	} {
+		if _, err := b.Transition(step.to, issuance.Why{Code: step.code, Reason: string(step.code)}); err != nil {
+			t.Fatal(err)
+		}
+		if b.Code != step.want || b.Reason != string(step.want) {
+			t.Errorf("%s: code %q, reason %q, want %q", step.to, b.Code, b.Reason, step.want)
+		}
+	}
+}
+
 // No sequence of legal transitions and of news from D1 breaks the control
 // equation: every order is counted once, whatever happened to it.
 func TestNoSequenceBreaksTheControlEquation(t *testing.T) {
@@ -159,6 +180,31 @@ func TestShippedIsNotTakenBackByLateNews(t *testing.T) {
 	}
 }
 
+// D1 says that a production has failed, and says so in the operation's status
+// only. No card will come of it: the order must not wait for news for ever.
+func TestAFailedOperationIsAFailure(t *testing.T) {
+	for _, status := range []issuance.ProductionStatus{"", issuance.CardProdRequested, issuance.CardProdOnHold, issuance.CardProdDone} {
+		o := issuance.Order{State: issuance.Submitted}
+		var events []issuance.Event
+		for _, outcome := range []string{issuance.OperationPending, issuance.OperationFailed} {
+			op := issuance.Operation{Operation: issuance.OperationProduce, Status: outcome, Production: status, StartTime: night}
+			if outcome == issuance.OperationFailed {
+				op.ErrorCode = "STOCK_UNAVAILABLE"
+			}
+			var err error
+			if events, err = o.Hear(op, issuance.Why{At: night}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if o.Disposition() != "failed" || !o.Final() || o.Production.Reason != "STOCK_UNAVAILABLE" {
+			t.Errorf("after a failure in status %q the order is %s: %+v", status, o.Disposition(), o.Production)
+		}
+		if len(events) != 1 || events[0].Kind != issuance.KindProduction {
+			t.Errorf("a failure in status %q gives the events %+v", status, events)
+		}
+	}
+}
+
 func TestBreaksAreStated(t *testing.T) {
 	totals := issuance.Totals{Rows: 3}
 	totals.Add(issuance.Ready, "", 1)
@@ -209,7 +255,7 @@ func operation(t *rapid.T) issuance.Operation {
 	statuses := []issuance.ProductionStatus{
 		issuance.CardProdRequested, issuance.DataPrepared, issuance.DataException, issuance.CardProdReady,
 		issuance.CardProdOngoing, issuance.CardProdOnHold, issuance.CardProdDone, issuance.CardProdCanceled,
-		issuance.CardShipped, issuance.CardReturned, "SOMETHING_NEW", "SOMETHING_ELSE",
+		issuance.CardShipped, issuance.CardReturned, "SOMETHING_NEW", "SOMETHING_ELSE", "",
 	}
 	op := issuance.Operation{
 		OperationID: "op-1",

@@ -104,6 +104,7 @@ type Order struct {
 
 	Attempts      int
 	Asks          int       // how often D1 was asked since the outcome became unknown
+	NotFound      int       // how often in a row, up to the last time, D1 answered that it does not have the order
 	NextAttemptAt time.Time // not to be sent, or not to be asked about, before
 	CorrelationID string    // x-correlation-id of the last attempt
 	OperationID   string    // D1's, once known

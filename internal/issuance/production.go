@@ -51,30 +51,31 @@ var steps = map[ProductionStatus]step{
 }
 
 var (
-	unknownStep   = step{1, InProduction, false}
-	unknownFailed = step{62, Failed, true}
+	unknownStep = step{1, InProduction, false}
+	failedStep  = step{62, Failed, true}
 )
 
 func (s ProductionStatus) step(failed bool) step {
-	if st, ok := steps[s]; ok {
+	st, ok := steps[s]
+	switch {
+	case failed && !st.final:
+		return failedStep
+	case !ok:
+		return unknownStep
+	default:
 		return st
 	}
-	if failed {
-		return unknownFailed
-	}
-	return unknownStep
 }
 
 // Known reports whether s has a place in the business order. A status that has
-// none counts as in production, or as failed when D1 says that its operation
-// failed, and gives way to every known status.
+// none counts as in production and gives way to every known status.
 func (s ProductionStatus) Known() bool {
 	_, ok := steps[s]
 	return ok
 }
 
 // Final reports whether production has ended. failed is D1's word on the
-// operation, which decides for statuses we do not know.
+// operation, which ends it in any status.
 func (s ProductionStatus) Final(failed bool) bool { return s.step(failed).final }
 
 // Phase groups the production statuses into the terms of the control equation.
@@ -189,6 +190,10 @@ func (o *Order) Hear(op Operation, why Why) ([]Event, error) {
 func (o *Order) hearProduction(op Operation, why Why) []Event {
 	var events []Event
 	was, p := o.Production, &o.Production
+	if op.Production == "" && op.Status == OperationFailed {
+		op.Production = OperationFailed // it has no details, and is news all the same
+	}
+	op.Reason = cmp.Or(op.Reason, op.ErrorCode)
 	why.Reason = op.Reason
 	newer := p.compare(op)
 	if newer > 0 {
@@ -197,7 +202,7 @@ func (o *Order) hearProduction(op Operation, why Why) []Event {
 	p.DueDate = max(p.DueDate, op.DueDate)
 	p.Site = cmp.Or(p.Site, op.Site)
 	switch {
-	case was.Status != p.Status:
+	case was.Status != p.Status, was.Failed != p.Failed:
 		events = append(events, why.event(o.Ref, KindProduction, string(was.Status), string(p.Status)))
 	case newer < 0 && op.Production != "" && op.Production != p.Status:
 		events = append(events, why.event(o.Ref, KindLateNews, string(p.Status), string(op.Production)))

@@ -153,8 +153,12 @@ func (d *Decoder) decode(fr frame, rec *Record) *issuance.RowError {
 		return rec.fault(issuance.BadQuote, string(fr.quote))
 	case fr.fields != len(d.schema.Fields):
 		rec.Row.OrderID = d.orderID(fr.raw)
+		fields := "fields"
+		if fr.fields == 1 {
+			fields = "field"
+		}
 		return rec.fault(issuance.FieldCount,
-			fmt.Sprintf("the row has %d fields, the header has %d", fr.fields, len(d.schema.Fields)))
+			fmt.Sprintf("the row has %d %s, the header has %d", fr.fields, fields, len(d.schema.Fields)))
 	}
 	d.stage.pending = fr.raw // gocsv copies it before the framer goes on
 	if !fr.ended {

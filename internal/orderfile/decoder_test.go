@@ -142,6 +142,7 @@ func TestHeader(t *testing.T) {
 	}{
 		{"semicolons", strings.ReplaceAll(header(), ",", ";"), []string{"separated by semicolons"}},
 		{"tabs", strings.ReplaceAll(header(), ",", "\t"), []string{"separated by tabs"}},
+		{"CR only", strings.ReplaceAll(header()+line("one"), "\n", "\r"), []string{"lines end with CR, but LF or CRLF is agreed"}},
 		{"typo", strings.Replace(header(), "expiry", "expiri", 1), []string{`"expiri" at position 13`, "expiry is missing"}},
 		{"upper case", strings.Replace(header(), "order_id", "ORDER_ID", 1), []string{"written exactly", "order_id is missing"}},
 		{"space", strings.Replace(header(), ",card_id", ", card_id", 1), []string{"written exactly", "card_id is missing"}},
@@ -226,9 +227,19 @@ func TestBadRowsAreDelivered(t *testing.T) {
 	if d.EndedInsideRow() {
 		t.Error("the file is said to end inside a row")
 	}
+	if text := decodeOne(t, "alone\n"); text != "the row has 1 field, the header has 54" {
+		t.Errorf("text %q", text)
+	}
 	if text := recs[1].Err.Text; !strings.Contains(text, "3 fields") || !strings.Contains(text, "54") {
 		t.Errorf("text %q does not count", text)
 	}
+}
+
+// decodeOne returns what is wrong with a row.
+func decodeOne(t *testing.T, row string) string {
+	t.Helper()
+	recs, _ := decode(t, strings.NewReader(header()+row), Options{})
+	return recs[0].Err.Text
 }
 
 // TestLineNumbers is trap C5: they are those of the file, also after quoted

@@ -2,6 +2,7 @@ package orderfile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"cardbatch/internal/tableschema"
@@ -53,6 +54,9 @@ func newHeaderError(schema *tableschema.Schema, columns []string, problems []tab
 
 // headerHint looks for the usual causes.
 func headerHint(schema *tableschema.Schema, columns []string) string {
+	if slices.ContainsFunc(columns, func(c string) bool { return strings.Contains(c, "\r") }) {
+		return "the lines end with CR, but LF or CRLF is agreed"
+	}
 	if len(columns) == 1 {
 		for _, d := range []struct{ char, name string }{{";", "semicolons"}, {"\t", "tabs"}, {"|", "vertical bars"}} {
 			if names := strings.Split(columns[0], d.char); len(names) > 1 {

@@ -104,9 +104,7 @@ func newControl(d *issuance.Delivery, b *issuance.Batch) Control {
 	}
 	c.Batch, c.SourceFile = b.ID, b.FileName
 	c.Verdict, c.State = string(verdict(b)), string(b.State)
-	if verdict(b) == b.State {
-		c.Code, c.Reason = b.Code, maskNumbers(oneLine(b.Reason))
-	}
+	c.Code, c.Reason = b.Code, maskNumbers(oneLine(b.Reason))
 	c.ControlTotals = totalsNone
 	if b.Control != nil {
 		c.ControlTotals, c.Sequence, c.Echo = totalsPresent, b.Control.Sequence, b.Control.Echo

@@ -133,12 +133,7 @@ func (r *run) countReceipt(ctx context.Context, b *issuance.Batch, c *Control) (
 }
 
 func (r *receipt) head(b *issuance.Batch, c *Control, counts intakeTotals) {
-	verdicts := map[issuance.BatchState]string{
-		issuance.BatchAccepted: "the file is taken; its accepted rows are on their way to D1",
-		issuance.BatchHeld:     "the file is complete but waits for a person to release it",
-		issuance.BatchRefused:  "nothing of the file is taken; correct it and send it again",
-	}
-	r.fact("verdict", c.Verdict, c.Code, joinText(verdicts[verdict(b)], c.Reason))
+	r.fact("verdict", c.Verdict, c.Code, verdictText(verdict(b), c, counts))
 	r.fact("file", b.FileName, "", "")
 	r.fact("batch", b.ID, "", "our name of the file; quote it when you ask us")
 	r.fact("issuer_id", b.IssuerID, "", "")
@@ -162,11 +157,30 @@ func (r *receipt) head(b *issuance.Batch, c *Control, counts intakeTotals) {
 	}
 }
 
-func joinText(text, reason string) string {
-	if reason == "" {
+// verdictText says what became of the file, what to do, and why.
+func verdictText(verdict issuance.BatchState, c *Control, counts intakeTotals) string {
+	because := ": "
+	var text string
+	switch {
+	case verdict == issuance.BatchHeld:
+		text = "the file is complete but waits for a person to release it"
+	case verdict == issuance.BatchRefused && c.Code == issuance.DuplicateContent:
+		text = "nothing of the file is taken, because we have it already; there is nothing to send again"
+	case verdict == issuance.BatchRefused:
+		text = "nothing of the file is taken; correct it and send it again"
+	case counts.rows == 0:
+		text, because = "the file is taken; it has no rows", "; "
+	case counts.accepted > 0:
+		text, because = "the file is taken; its accepted rows are on their way to D1", "; "
+	case counts.rejected == 0:
+		text, because = "the file is taken; all of its rows are repeats of orders that we already have", "; "
+	default:
+		text, because = "the file is taken, but none of its rows: correct them and send them again in a new file", "; "
+	}
+	if c.Reason == "" {
 		return text
 	}
-	return text + ": " + reason
+	return text + because + c.Reason
 }
 
 // receiptRows writes a line for everything wrong with a row. It walks orders

@@ -105,6 +105,56 @@ func TestReceiptOfARefusedFileGoesToBothPlaces(t *testing.T) {
 	}
 }
 
+// What the sender reads first must be true of his file, and be the thing to do.
+func TestReceiptsSayWhatBecameOfTheFile(t *testing.T) {
+	gap := issuance.Why{Code: issuance.SequenceGap, Reason: "sequence 2 was expected after 1, and this is 9"}
+	tests := map[string]struct {
+		to     issuance.BatchState
+		why    issuance.Why
+		orders []issuance.Order
+		want   string
+	}{
+		"taken": {issuance.BatchAccepted, issuance.Why{}, []issuance.Order{ordered("ORD-1", issuance.Ready)},
+			"the file is taken; its accepted rows are on their way to D1"},
+		"with a gap": {issuance.BatchAccepted, gap, []issuance.Order{ordered("ORD-1", issuance.Ready)},
+			"the file is taken; its accepted rows are on their way to D1; sequence 2 was expected after 1, and this is 9"},
+		"nil return": {issuance.BatchAccepted, issuance.Why{}, nil, "the file is taken; it has no rows"},
+		"nothing good": {issuance.BatchAccepted, issuance.Why{}, []issuance.Order{ordered("ORD-1", issuance.Rejected)},
+			"the file is taken, but none of its rows: correct them and send them again in a new file"},
+		"only repeats": {issuance.BatchAccepted, issuance.Why{}, []issuance.Order{ordered("ORD-1", issuance.Duplicate)},
+			"the file is taken; all of its rows are repeats of orders that we already have"},
+		"cut": {issuance.BatchRefused, issuance.Why{Code: issuance.Truncated, Reason: "3 rows are missing"}, nil,
+			"nothing of the file is taken; correct it and send it again: 3 rows are missing"},
+		"sent twice": {issuance.BatchRefused, issuance.Why{Code: issuance.DuplicateContent, Reason: "it is batch 1"}, nil,
+			"nothing of the file is taken, because we have it already; there is nothing to send again: it is batch 1"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			n := newNight(t)
+			n.take("cards-1.csv", tt.to, tt.why, tt.orders...)
+			n.run(receiptKind)
+			verdict := n.rows("reports/cards-1.receipt.csv")[0]
+			if verdict["text"] != tt.want || verdict["code"] != string(tt.why.Code) {
+				t.Errorf("%s %q, want %q", verdict["code"], verdict["text"], tt.want)
+			}
+		})
+	}
+}
+
+// A file may be settled before its receipt is written, at once when no row of
+// it is good: that is no new verdict, and what was said of it stays.
+func TestASettledFileKeepsWhatWasSaidOfIt(t *testing.T) {
+	n := newNight(t)
+	no := n.take("cards-1.csv", issuance.BatchAccepted, issuance.Why{Code: issuance.SequenceGap, Reason: "9 came after 1"},
+		ordered("ORD-1", issuance.Rejected))
+	n.decide(no, issuance.BatchSettled)
+	n.decide(no, issuance.BatchClosed)
+	n.run(receiptKind)
+	if c := n.control("reports/cards-1.receipt.csv"); c.Code != issuance.SequenceGap || c.Reason != "9 came after 1" || c.State != "closed" {
+		t.Errorf("control file %+v", c)
+	}
+}
+
 func TestQuarantineReceiptWaitsForTheFile(t *testing.T) {
 	n := newNight(t)
 	no := n.take("cards-1.csv", issuance.BatchRefused, issuance.Why{Code: issuance.Truncated})

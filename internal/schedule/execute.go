@@ -21,7 +21,7 @@ var errPanic = errors.New("the stage panicked")
 
 // execute does one run: records it, calls the stage, records how it ended.
 func (s *Scheduler) execute(ctx context.Context, task Task, dueWall string) (issuance.Run, error) {
-	run, err := s.cfg.Ledger.StartRun(ctx, issuance.Run{
+	run, err := s.startRun(ctx, issuance.Run{
 		Job: task.Job.Name, Stage: task.Job.Stage, Due: task.Due, DueWall: dueWall,
 		BusinessDate: task.BusinessDate, Trigger: task.Trigger, Session: s.cfg.Session, StartedAt: s.cfg.Now(),
 	})
@@ -37,12 +37,45 @@ func (s *Scheduler) execute(ctx context.Context, task Task, dueWall string) (iss
 	if !result.Idle || err != nil {
 		s.wakeAfter(run.Job)
 	}
+	return run, errors.Join(err, s.finishRun(ctx, run))
+}
+
+// startRun records the start of a run, after the end of the one before it.
+func (s *Scheduler) startRun(ctx context.Context, run issuance.Run) (issuance.Run, error) {
+	if err := s.finishOwed(ctx, run.Job); err != nil {
+		return issuance.Run{}, err
+	}
+	return s.cfg.Ledger.StartRun(ctx, run) //nolint:wrapcheck // the caller says what it is about
+}
+
+// finishRun records how a run ended. An end that the ledger does not take is
+// kept and recorded later: to the ledger the job is running until then, and
+// nothing would ever run it again.
+func (s *Scheduler) finishRun(ctx context.Context, run issuance.Run) error {
+	s.mu.Lock()
+	s.owed[run.Job] = run
+	s.mu.Unlock()
+	return s.finishOwed(ctx, run.Job)
+}
+
+// finishOwed records the end of a job's last run, if that is still owed.
+func (s *Scheduler) finishOwed(ctx context.Context, job string) error {
+	s.mu.Lock()
+	run, owed := s.owed[job]
+	s.mu.Unlock()
+	if !owed {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
-	if ferr := s.cfg.Ledger.FinishRun(ctx, run.ID, run.Outcome, run.Summary); ferr != nil {
-		err = errors.Join(err, fmt.Errorf("record the end of run %d: %w", run.ID, ferr))
+	err := s.cfg.Ledger.FinishRun(ctx, run.ID, run.Outcome, run.Summary)
+	if err != nil && !errors.Is(err, issuance.ErrOutOfState) { // it has ended there already
+		return fmt.Errorf("record the end of run %d: %w", run.ID, err)
 	}
-	return run, err
+	s.mu.Lock()
+	delete(s.owed, job)
+	s.mu.Unlock()
+	return nil
 }
 
 // call calls the stage. The recover is the innermost function around it: a

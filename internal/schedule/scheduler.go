@@ -72,11 +72,14 @@ func (c Clock) timer(d time.Duration) *time.Timer {
 type Scheduler struct {
 	cfg  Config
 	wake map[string]chan struct{} // by job, one token each: wake-ups coalesce
+
+	mu   sync.Mutex
+	owed map[string]issuance.Run // by job: a run that has ended, and the ledger was not told
 }
 
 // New refuses jobs whose stage is not there.
 func New(cfg Config) (*Scheduler, error) {
-	s := &Scheduler{cfg: cfg, wake: map[string]chan struct{}{}}
+	s := &Scheduler{cfg: cfg, wake: map[string]chan struct{}{}, owed: map[string]issuance.Run{}}
 	for _, j := range cfg.Jobs {
 		if cfg.Stages[j.Stage] == nil {
 			return nil, fmt.Errorf("schedule job %s: no stage %s", j.Name, j.Stage)

@@ -23,6 +23,7 @@ type ledger struct {
 	mu   sync.Mutex
 	runs []issuance.Run
 	err  error // answered to everything
+	lost error // answered to FinishRun
 }
 
 func (l *ledger) StartRun(_ context.Context, r issuance.Run) (issuance.Run, error) {
@@ -48,6 +49,12 @@ func (l *ledger) FinishRun(_ context.Context, id int64, outcome issuance.RunOutc
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := &l.runs[id-1]
+	if l.lost != nil {
+		return l.lost
+	}
+	if r.Outcome != "" {
+		return issuance.ErrOutOfState
+	}
 	r.Outcome, r.Summary = outcome, summary
 	return nil
 }
@@ -351,6 +358,44 @@ func TestLedgerTrouble(t *testing.T) {
 		l.mu.Unlock()
 		pass(5 * time.Minute)
 		expect(t, w.ledger.lines("p"), "2026-03-02T13:05+01:00 schedule done")
+	})
+}
+
+// A disk that is full for a moment, just when a run ends, must not leave the
+// job running for ever in the ledger: it would never start again.
+func TestEndOfRunNotRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &ledger{lost: errors.New("disk full")}
+		w := begin(t, l, "2026-03-02T11:59:30Z", map[string]stageFunc{"pickup": done},
+			named(t, "p", "pickup", `schedule: "*/5 * * * *"`))
+		pass(time.Minute)
+		expect(t, w.ledger.lines("p"), "2026-03-02T13:00+01:00 schedule")
+		l.mu.Lock()
+		l.lost = nil
+		l.mu.Unlock()
+		pass(10 * time.Minute)
+		expect(t, w.ledger.lines("p"), "2026-03-02T13:00+01:00 schedule done",
+			"2026-03-02T13:05+01:00 schedule done", "2026-03-02T13:10+01:00 schedule done")
+		if got := w.ledger.runs[0].Summary; got != `{"done":{"rows":3}}` {
+			t.Errorf("summary %s", got)
+		}
+	})
+}
+
+// The same for the line that says which due times were skipped.
+func TestEndOfSkipNotRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &ledger{lost: errors.New("disk full")}
+		w := begin(t, l, "2026-03-02T11:59:30Z", map[string]stageFunc{"pickup": done},
+			named(t, "p", "pickup", `schedule: "*/5 * * * *"`))
+		w.set(t, "2026-03-02T12:08:00Z")
+		pass(time.Minute)
+		expect(t, w.ledger.lines("p"), "2026-03-02T13:05+01:00 schedule")
+		l.mu.Lock()
+		l.lost = nil
+		l.mu.Unlock()
+		pass(3 * time.Minute)
+		expect(t, w.ledger.lines("p"), "2026-03-02T13:05+01:00 schedule skipped", "2026-03-02T13:10+01:00 schedule done")
 	})
 }
 

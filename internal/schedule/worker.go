@@ -89,6 +89,10 @@ func (w *worker) lookAtClock(now time.Time) {
 // runDue runs what is due, if anything is. It reports whether to look again at
 // once, because time has passed meanwhile.
 func (w *worker) runDue(ctx context.Context) bool {
+	if err := w.finishOwed(ctx, w.job.Name); err != nil {
+		w.cfg.Log.Error().Err(err).Str("job", w.job.Name).Msg("the job rests until the ledger takes the end of its last run")
+		return false
+	}
 	now := w.cfg.Now()
 	w.lookAtClock(now)
 	dues := w.job.Between(w.since, now)
@@ -135,7 +139,7 @@ func (w *worker) start(ctx context.Context, due Due, trigger issuance.Trigger) b
 // that of the last of them.
 func (w *worker) skip(ctx context.Context, missed []Due) bool {
 	first, last := missed[0], missed[len(missed)-1]
-	run, err := w.cfg.Ledger.StartRun(ctx, issuance.Run{
+	run, err := w.startRun(ctx, issuance.Run{
 		Job: w.job.Name, Stage: w.job.Stage, Due: last.At, DueWall: last.Wall,
 		BusinessDate: w.job.BusinessDate(last.At), Trigger: issuance.TriggerSchedule,
 		Session: w.cfg.Session, StartedAt: w.cfg.Now(),
@@ -144,8 +148,9 @@ func (w *worker) skip(ctx context.Context, missed []Due) bool {
 		return true
 	}
 	if err == nil {
-		summary := fmt.Sprintf(`{"skipped":%d,"from":%q,"to":%q}`, len(missed), first.Wall, last.Wall)
-		err = w.cfg.Ledger.FinishRun(ctx, run.ID, issuance.RunSkipped, summary)
+		run.Outcome = issuance.RunSkipped
+		run.Summary = fmt.Sprintf(`{"skipped":%d,"from":%q,"to":%q}`, len(missed), first.Wall, last.Wall)
+		err = w.finishRun(ctx, run)
 	}
 	if err != nil {
 		if ctx.Err() == nil && !errors.Is(err, issuance.ErrRunning) {

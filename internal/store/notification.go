@@ -118,7 +118,7 @@ func (t *tx) hearFirst(r *record, op issuance.Operation, why issuance.Why) error
 	if err := t.changed(r, events...); err != nil {
 		return err
 	}
-	r.NextAttemptAt, r.Asks = fromMicros(0), 0
+	r.NextAttemptAt, r.Asks, r.NotFound = fromMicros(0), 0, 0
 	if err := t.saveState(r); err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (t *tx) reopen(r *record, why issuance.Why) error {
 // is submitted: every column read costs time, and most news is of that kind.
 const matchColumns = `SELECT o.ref, o.order_id, o.card_id, o.state, o.attempts, o.operation_id, o.status, o.failed, o.status_reason,
 	o.status_at, o.due_date, o.site, o.heard_at, o.shipment, o.shipment_at, o.watched_at, o.last_event, b.state
-	FROM orders o JOIN batch b ON b.no = o.batch_no WHERE o.live = 1 AND b.state <> 'loading' AND `
+	FROM orders o JOIN batch b ON b.no = o.batch_no WHERE o.live = 1 AND b.state <> 'loading' AND b.state <> 'held' AND `
 
 func scanMatch(row scanner) (r record, err error) {
 	var statusAt, heard, shipmentAt int64
@@ -163,7 +163,8 @@ func scanMatch(row scanner) (r record, err error) {
 }
 
 // match finds the order an operation belongs to. The orders of a batch that is
-// being loaded are not found yet: it may still be reset.
+// being loaded or held are not found yet: it may still be reset or refused,
+// which deletes them and would take the news with them.
 func (t *tx) match(issuerID string, op issuance.Operation) (record, bool, error) {
 	if op.IssuerRequestID != "" {
 		found, err := list(t, scanMatch, matchColumns+`o.issuer_id = $1 AND o.order_id = $2`, issuerID, op.IssuerRequestID)

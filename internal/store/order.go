@@ -18,7 +18,7 @@ type record struct {
 }
 
 const orderColumns = `o.ref, o.line, o.issuer_id, o.order_id, o.card_id, o.consumer_id, o.product_id, o.issuance,
-	o.priority, o.urgency, o.masked_pan, o.pan_fingerprint, o.content_mac, o.state, o.code, o.reason, o.attempts, o.asks,
+	o.priority, o.urgency, o.masked_pan, o.pan_fingerprint, o.content_mac, o.state, o.code, o.reason, o.attempts, o.asks, o.not_found,
 	o.next_attempt_at, o.correlation_id, o.operation_id, o.submitted_at, o.status, o.failed, o.status_reason, o.status_at,
 	o.due_date, o.site, o.heard_at, o.shipment, o.shipment_at, o.session, o.watched_at, o.last_event`
 
@@ -27,7 +27,7 @@ func scanOrder(row scanner) (r record, err error) {
 	var shipment string
 	p := &r.Production
 	err = row.Scan(&r.Ref, &r.Line, &r.IssuerID, &r.OrderID, &r.CardID, &r.ConsumerID, &r.ProductID, &r.Issuance,
-		&r.Priority, &r.Urgency, &r.MaskedPAN, &r.PANFingerprint, &r.ContentMAC, &r.State, &r.Code, &r.Reason, &r.Attempts, &r.Asks,
+		&r.Priority, &r.Urgency, &r.MaskedPAN, &r.PANFingerprint, &r.ContentMAC, &r.State, &r.Code, &r.Reason, &r.Attempts, &r.Asks, &r.NotFound,
 		&next, &r.CorrelationID, &r.OperationID, &submitted, &p.Status, &p.Failed, &p.Reason, &statusAt,
 		&p.DueDate, &p.Site, &heard, &shipment, &shipmentAt, &r.session, &r.watchedAt, &r.lastEvent)
 	if err != nil {
@@ -95,9 +95,9 @@ func (t *tx) changed(r *record, events ...issuance.Event) error {
 
 // saveState writes all that a change of state can change.
 func (t *tx) saveState(r *record) error {
-	_, err := t.exec(`UPDATE orders SET state = $1, code = $2, reason = $3, attempts = $4, asks = $5, next_attempt_at = $6,
-		correlation_id = $7, operation_id = $8, submitted_at = $9, session = $10, watched_at = $11, last_event = $12 WHERE ref = $13`,
-		string(r.State), string(r.Code), r.Reason, r.Attempts, r.Asks, micros(r.NextAttemptAt),
+	_, err := t.exec(`UPDATE orders SET state = $1, code = $2, reason = $3, attempts = $4, asks = $5, not_found = $6, next_attempt_at = $7,
+		correlation_id = $8, operation_id = $9, submitted_at = $10, session = $11, watched_at = $12, last_event = $13 WHERE ref = $14`,
+		string(r.State), string(r.Code), r.Reason, r.Attempts, r.Asks, r.NotFound, micros(r.NextAttemptAt),
 		r.CorrelationID, r.OperationID, micros(r.SubmittedAt), r.session, r.watchedAt, r.lastEvent, int64(r.Ref))
 	if err != nil {
 		return err

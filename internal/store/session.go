@@ -149,6 +149,16 @@ func (s *Store) endSession(ctx context.Context, id string, settle time.Duration)
 	return orders, nil
 }
 
+// openSession is an error unless the session is open. A process that lives may
+// find its own ended when somebody has removed its lock file: see alive.
+func (t *tx) openSession(id string) error {
+	found, err := one(t, []any{new(string)}, `SELECT id FROM session WHERE id = $1 AND ended_at = 0`, id)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: session %s has ended", ErrOutOfState, id)
+	}
+	return err
+}
+
 func scanText(row scanner) (v string, err error) { return v, row.Scan(&v) }
 
 func scanInt(row scanner) (v int64, err error) { return v, row.Scan(&v) }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -291,4 +292,67 @@ func TestBusyIsNamed(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// A disk that is full spoils the writes that need room and nothing after them.
+func TestFullDisk(t *testing.T) {
+	s := opened(t)
+	ctx := t.Context()
+	session, err := s.StartSession(ctx, "node")
+	must(t, err)
+	limit := func(pages int) {
+		// The pragma belongs to the writer's connection, which only its loop may use.
+		must(t, s.write(ctx, "limit", func(tx *tx) error {
+			var got int
+			_, err := one(tx, []any{&got}, fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+			return err
+		}))
+	}
+	b, err := s.ClaimFile(ctx, issuance.Batch{Source: "src", IssuerID: "bank", FileName: "f.csv"})
+	must(t, err)
+	order := issuance.NewOrder{Payload: make([]byte, 3000), Order: issuance.Order{Ref: issuance.NewRef(b.No, 1), IssuerID: "bank", OrderID: "a", CardID: "a", State: issuance.Ready}}
+	must(t, s.AddOrders(ctx, b.No, []issuance.NewOrder{order}))
+	limit(1)
+	var full []issuance.NewOrder
+	for i := range 500 {
+		o := order
+		o.Ref, o.OrderID = issuance.NewRef(b.No, int64(i+2)), fmt.Sprint("b", i)
+		full = append(full, o)
+	}
+	var wg sync.WaitGroup
+	answers := make([]error, 20)
+	for i := range answers {
+		wg.Go(func() {
+			if i == 10 {
+				answers[i] = s.AddOrders(ctx, b.No, full)
+				return
+			}
+			_, answers[i] = s.ReserveSlots(ctx, fmt.Sprint("key", i), 1, 1, 1)
+		})
+	}
+	wg.Wait()
+	if answers[10] == nil {
+		t.Fatal("500 orders found room on a full disk")
+	}
+	kept := 0
+	for _, err := range answers {
+		if err == nil {
+			kept++
+		}
+	}
+	var rates int
+	_, err = one(s.reader(ctx), []any{&rates}, "SELECT count(*) FROM rate")
+	must(t, err)
+	if rates != kept {
+		t.Errorf("%d writes were answered as done, and %d are there", kept, rates)
+	}
+	limit(1 << 30)
+	b.Rows = 1
+	must(t, s.DecideBatch(ctx, b, issuance.BatchAccepted, issuance.Why{}))
+	claims, err := s.ClaimReady(ctx, "bank", session, 9)
+	must(t, err)
+	if len(claims) != 1 {
+		t.Errorf("%d orders were claimed afterwards", len(claims))
+	}
+	must(t, s.Balance(ctx))
 }

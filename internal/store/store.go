@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -56,11 +55,13 @@ type Store struct {
 // and upgrades it, and a schema that is older or newer than the program's is
 // ErrSchema.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	s := &Store{path: cfg.Path, now: clock(cfg.Now)}
-	if _, err := os.Stat(cfg.Path); err != nil {
+	// The sessions of all processes are beside the file, whatever its name is to each.
+	path, err := filepath.EvalSymlinks(cfg.Path)
+	if err != nil {
 		return nil, fmt.Errorf("open store: %w (%w)", ErrSchema, err)
 	}
-	readers, err := openPool(readerDSN(cfg.Path), readerConns)
+	s := &Store{path: path, now: clock(cfg.Now)}
+	readers, err := openPool(readerDSN(path), readerConns)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -71,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.ReadOnly {
 		return s, nil
 	}
-	if s.writer, err = newWriter(ctx, writerDSN(cfg.Path, cfg.MaxPages), s.now); err != nil {
+	if s.writer, err = newWriter(ctx, writerDSN(path, cfg.MaxPages), s.now); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), readers.Close())
 	}
 	return s, nil

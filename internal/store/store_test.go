@@ -197,6 +197,62 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// claimed makes two orders and claims one of them, in a session of its own.
+func claimed(t *testing.T, s *store.Store) (session string) {
+	t.Helper()
+	session, err := s.StartSession(t.Context(), "node")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := claimFile(t, s)
+	if err := s.AddOrders(t.Context(), b.No, []issuance.NewOrder{newOrder(b.No, 1, "a"), newOrder(b.No, 2, "b")}); err != nil {
+		t.Fatal(err)
+	}
+	b.Rows = 2
+	if err := s.DecideBatch(t.Context(), b, issuance.BatchAccepted, issuance.Why{}); err != nil {
+		t.Fatal(err)
+	}
+	if claims, err := s.ClaimReady(t.Context(), "bank", session, 1); err != nil || len(claims) != 1 {
+		t.Fatalf("claimed %v, %v", claims, err)
+	}
+	return session
+}
+
+// Somebody has cleaned up the lock file of a living process, and another took
+// it for dead. What it claimed from then on would stay submitting for ever:
+// nobody recovers a session that has ended.
+func TestEndedSessionClaimsNothing(t *testing.T) {
+	file := storetest.SQLite(t)
+	s, other := file.Open(t, nil), file.Open(t, nil)
+	session := claimed(t, s)
+	if err := os.RemoveAll(string(file) + ".sessions"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := other.RecoverSessions(t.Context(), time.Minute); err != nil || n != 1 {
+		t.Fatalf("%d orders became unknown, %v", n, err)
+	}
+	if claims, err := s.ClaimReady(t.Context(), "bank", session, 9); !errors.Is(err, store.ErrOutOfState) {
+		t.Errorf("claimed %v, %v", claims, err)
+	}
+	if err := s.Balance(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A process that reaches the database by another name is still its neighbour.
+func TestSessionsBehindALink(t *testing.T) {
+	file := storetest.SQLite(t)
+	link := storetest.SQLiteFile(filepath.Join(t.TempDir(), "link.db"))
+	if err := os.Symlink(string(file), string(link)); err != nil {
+		t.Skip(err)
+	}
+	s, other := file.Open(t, nil), link.Open(t, nil)
+	claimed(t, s)
+	if n, err := other.RecoverSessions(t.Context(), 0); err != nil || n != 0 {
+		t.Errorf("%d orders were taken from a living process, %v", n, err)
+	}
+}
+
 // claimAndWait is the child: it claims one order and waits to be killed.
 func claimAndWait(path string) {
 	fail := func(err error) {

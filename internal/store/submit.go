@@ -12,11 +12,15 @@ import (
 // ClaimReady gives a session up to max ready orders of an issuer's accepted
 // batches, the most urgent first, then the oldest. The orders are submitting
 // when it returns: no one else gets them, and should the session die they
-// become unknown.
+// become unknown. A session that was ended gets none: nobody would look after
+// its orders any more.
 func (s *Store) ClaimReady(ctx context.Context, issuerID, session string, max int) ([]issuance.Claim, error) {
 	var claims []issuance.Claim
 	err := s.write(ctx, "claim orders", func(t *tx) error {
 		claims = claims[:0]
+		if err := t.openSession(session); err != nil {
+			return err
+		}
 		open, err := list(t, scanInt, `SELECT no FROM batch b WHERE `+openBatch+`b.state = 'accepted' AND b.issuer_id = $1 ORDER BY no`, issuerID)
 		if err != nil {
 			return err
@@ -71,7 +75,8 @@ func (t *tx) claim(claims []issuance.Claim, no int64, u issuance.Urgency, max in
 // and is believed from whomever it comes; any other outcome counts only while
 // the order is still submitting, in the same attempt of the same session, and
 // is dropped otherwise: somebody knew better since. For an order that is
-// submitted already only its operation id is learnt.
+// submitted already only its operation id is learnt. An order that becomes ready
+// or held was surely not sent, and its attempt does not count.
 func (s *Store) RecordOutcomes(ctx context.Context, session string, outcomes []issuance.Outcome) error {
 	return s.write(ctx, "record outcomes", func(t *tx) error {
 		others, err := t.recordSubmitted(session, outcomes)
@@ -110,8 +115,10 @@ func (t *tx) record(r *record, out issuance.Outcome, current bool, stage, sessio
 		return nil
 	}
 	why := issuance.Why{At: t.now, Stage: stage, Session: session, Code: out.Code, Reason: out.Reason, Attempt: out.Attempt}
+	if r.State == issuance.Submitting && (out.To == issuance.Ready || out.To == issuance.Held) {
+		r.Attempts-- // it was surely not delivered
+	}
 	if r.State == issuance.Submitting && out.To == issuance.Held {
-		// Held without having been sent: it was surely not delivered.
 		if err := t.change(r, issuance.Ready, why); err != nil {
 			return err
 		}
@@ -119,7 +126,7 @@ func (t *tx) record(r *record, out issuance.Outcome, current bool, stage, sessio
 	if err := t.change(r, out.To, why); err != nil {
 		return err
 	}
-	r.NextAttemptAt, r.Asks = time.Time{}, 0
+	r.NextAttemptAt, r.Asks, r.NotFound = time.Time{}, 0, 0
 	if out.To == issuance.Ready || out.To == issuance.Unknown {
 		r.NextAttemptAt = out.NextAttemptAt
 	}
@@ -169,8 +176,8 @@ func (s *Store) DecideUnknown(ctx context.Context, outcomes []issuance.Outcome) 
 			}
 			unknown := r.State == issuance.Unknown && r.Attempts == out.Attempt
 			if unknown && out.To == issuance.Unknown {
-				if _, err := t.exec(`UPDATE orders SET asks = asks + 1, next_attempt_at = $1 WHERE ref = $2`,
-					micros(out.NextAttemptAt), int64(out.Ref)); err != nil {
+				if _, err := t.exec(`UPDATE orders SET asks = asks + 1, not_found = $1, next_attempt_at = $2 WHERE ref = $3`,
+					out.NotFound, micros(out.NextAttemptAt), int64(out.Ref)); err != nil {
 					return err
 				}
 				continue
@@ -191,6 +198,9 @@ func (s *Store) ReadyCount(ctx context.Context, issuerID string) (n int64, err e
 	return n, wrap("count ready orders", err)
 }
 
+// farAhead is how far ahead slots are taken at most, besides two of them.
+const farAhead = time.Minute
+
 // ReserveSlots takes n consecutive slots of a rate that all processes share
 // under key, one slot every interval, and returns the time of the first; slot
 // i, from 0, may be used from first + i*interval on.
@@ -201,14 +211,20 @@ func (s *Store) ReadyCount(ctx context.Context, issuerID string) (n int64, err e
 // one comes every interval; first may therefore be before now. In any window
 // of length T at most burst + T/interval slots begin, whoever takes them. A
 // slot is not handed back: one that is not used soon after its time must be
-// forgotten, or slots bunch up.
+// forgotten, or slots bunch up. A next free slot more than a minute and two
+// intervals ahead was stored by a clock that has been set back since, and gives
+// way to the present.
 func (s *Store) ReserveSlots(ctx context.Context, key string, n int, interval time.Duration, burst int) (first time.Time, err error) {
 	err = s.write(ctx, "reserve slots", func(t *tx) error {
 		var next int64
 		if _, err := one(t, []any{&next}, `SELECT tat FROM rate WHERE name = $1`, key); err != nil {
 			return err
 		}
-		earliest := s.now().Add(-time.Duration(max(burst, 1)-1) * interval)
+		now := s.now()
+		if next > now.Add(farAhead+2*interval).UnixNano() {
+			next = now.UnixNano()
+		}
+		earliest := now.Add(-time.Duration(max(burst, 1)-1) * interval)
 		next = max(next, earliest.UnixNano())
 		first = time.Unix(0, next).UTC()
 		_, err := t.exec(`INSERT INTO rate (name, tat) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET tat = excluded.tat`,

@@ -22,6 +22,15 @@ const (
 	givenUp                       // we gave up; tells nothing
 )
 
+// streak is the same refusal in a row. It goes on from one run to the next: a
+// run that stopped for it is followed by one that sends a single order to see
+// whether it is over, and not by one that lets as many orders be refused again.
+type streak struct {
+	reason string
+	n      int
+	before bool // all of it was before this run
+}
+
 // narrowAfter is how many bad answers in a row make a run careful.
 const narrowAfter = 3
 
@@ -34,17 +43,19 @@ type brake struct {
 	unreachableStop int
 	unknownStop     int
 
+	met         bool // D1 has given a usable answer in this run
 	proven      bool // the set-up works: an order was accepted, or refused for a reason of its own
-	lastRefusal string
-	refusals    int // the same, in a row
+	refusals    streak
 	unreachable int // in a row
 	unclear     int // in a row
 	unopened    int // in a row
 }
 
 func (r *Runner) newBrake() *brake {
-	return &brake{wide: r.InFlight, refusalStop: r.RefusalStop,
-		unreachableStop: r.UnreachableStop, unknownStop: r.UnknownStop}
+	b := &brake{wide: r.InFlight, refusalStop: r.RefusalStop,
+		unreachableStop: r.UnreachableStop, unknownStop: r.UnknownStop, refusals: r.refusals}
+	b.refusals.before = true
+	return b
 }
 
 // see takes an answer in and returns how many lanes are open from now on. An
@@ -53,9 +64,10 @@ func (b *brake) see(a answer) (int, error) {
 	if a.kind != unopened {
 		b.unopened = 0
 	}
+	b.met = b.met || a.kind == accepted || a.kind == refused || a.kind == throttled
 	switch a.kind {
 	case accepted:
-		b.proven, b.refusals, b.lastRefusal = true, 0, ""
+		b.proven, b.refusals = true, streak{}
 		b.unreachable, b.unclear = 0, 0
 	case refused:
 		b.unreachable, b.unclear = 0, 0
@@ -76,17 +88,18 @@ func (b *brake) see(a answer) (int, error) {
 }
 
 func (b *brake) seeRefusal(reason string) {
-	if b.refusals > 0 && reason != b.lastRefusal {
-		b.proven, b.refusals = true, 0
+	last := b.refusals
+	if last.reason != reason {
+		b.proven = b.proven || last.n > 0 && !last.before
+		last.n = 0
 	}
-	b.lastRefusal = reason
-	b.refusals++
+	b.refusals = streak{reason: reason, n: last.n + 1}
 }
 
 func (b *brake) stop() error {
 	switch {
-	case b.refusals >= b.refusalStop:
-		return fmt.Errorf("%w, %d times in a row: %s", ErrRefusals, b.refusals, b.lastRefusal)
+	case b.refusals.n >= b.refusalStop && !b.refusals.before:
+		return fmt.Errorf("%w, %d times in a row: %s", ErrRefusals, b.refusals.n, b.refusals.reason)
 	case b.unreachable >= b.unreachableStop:
 		return fmt.Errorf("%w: not reached %d times in a row", ErrUnavailable, b.unreachable)
 	case b.unclear >= b.unknownStop:
@@ -97,8 +110,17 @@ func (b *brake) stop() error {
 	return nil
 }
 
+// end is what there is to say of a run that no rule has stopped. One of too few
+// orders for the rules may have found nobody all the same.
+func (b *brake) end() error {
+	if n := b.unreachable + b.unclear; n > 0 && !b.met {
+		return fmt.Errorf("%w: no usable answer to any of %d orders", ErrUnavailable, n)
+	}
+	return nil
+}
+
 func (b *brake) width() int {
-	if !b.proven || max(b.refusals, b.unclear, b.unopened) >= narrowAfter || b.unreachable > 0 {
+	if !b.proven || max(b.refusals.n, b.unclear, b.unopened) >= narrowAfter || b.unreachable > 0 {
 		return 1
 	}
 	return b.wide

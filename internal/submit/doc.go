@@ -34,7 +34,8 @@
 // ([ErrRefusals]), D1 unreachable or without a usable answer
 // ([ErrUnavailable]), a token that is not accepted ([ErrSetUp]). Whatever was
 // claimed and not sent becomes ready again and the attempt is not counted. The
-// refusals that led to the stop stay refused: D1 did say no.
+// refusals that led to the stop stay refused: D1 did say no. The next run stops
+// at the first order that is refused for the same reason.
 //
 // # Draining
 //

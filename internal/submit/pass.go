@@ -71,7 +71,10 @@ func (p *pass) run(ctx context.Context) error {
 	p.sum.Released = len(p.unsent)
 	p.left.unsent = append(p.left.unsent, p.unsent...)
 	p.settle(keep)
-	return context.Cause(going)
+	if err := context.Cause(going); err != nil {
+		return err
+	}
+	return p.brake.end()
 }
 
 // claimAll claims slice after slice until none are left, each while the one

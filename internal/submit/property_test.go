@@ -227,7 +227,7 @@ func (s *fakeStore) DecideUnknown(_ context.Context, outcomes []issuance.Outcome
 		if o.State != issuance.Unknown || o.Attempts != out.Attempt {
 			continue
 		}
-		o.State, o.NextAttemptAt = out.To, out.NextAttemptAt
+		o.State, o.NextAttemptAt, o.NotFound = out.To, out.NextAttemptAt, out.NotFound
 		o.Asks++
 		if out.To != issuance.Unknown {
 			o.Asks = 0

@@ -88,6 +88,57 @@ func TestRefusalsFromTheStart(t *testing.T) {
 	})
 }
 
+// With too few orders for a rule of so many in a row, a run that found nobody
+// says so all the same.
+func TestFewOrders(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer error
+		want   error
+		states states
+	}{
+		"out of reach":     {retry.Transport(errors.New("connection refused"), false), ErrUnavailable, states{issuance.Ready: 2}},
+		"no usable answer": {&retry.Error{Class: retry.Unknown, Status: 503, Unavailable: true}, ErrUnavailable, states{issuance.Unknown: 2}},
+		"too busy":         {&retry.Error{Class: retry.NotDone, Status: 429}, nil, states{issuance.Ready: 2}},
+		"there already":    {&retry.Error{Class: retry.Refused, Status: 409}, nil, states{issuance.Unknown: 2}},
+		"refused":          {&retry.Error{Class: retry.Refused, Status: 400}, nil, states{issuance.Refused: 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, 2, Config{}, func(context.Context, int, issuance.Claim) (string, error) { return "", tt.answer })
+				if _, err := b.RunOnce(t.Context()); !errors.Is(err, tt.want) {
+					t.Errorf("error %v, want %v", err, tt.want)
+				}
+				b.check(t, tt.states)
+			})
+		})
+	}
+}
+
+// The job comes back every minute all night: what stopped the last run must not
+// cost as much again, or a mistake in the set-up refuses the file bit by bit.
+func TestRefusalsGoOnInTheNextRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mended := false
+		b := newBench(t, 200, Config{InFlight: 16}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
+			if mended {
+				return accept(ctx, i, c)
+			}
+			return "", &retry.Error{Class: retry.Refused, Status: 403, Code: "FORBIDDEN_OPERATION"}
+		})
+		for range 10 {
+			if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrRefusals) {
+				t.Fatalf("error %v", err)
+			}
+		}
+		b.check(t, states{issuance.Refused: 20 + 9, issuance.Ready: 180 - 9})
+		mended = true
+		if _, err := b.RunOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.check(t, states{issuance.Refused: 20 + 9, issuance.Submitted: 180 - 9})
+	})
+}
+
 // With many requests in flight, a stop costs at most those on top.
 func TestRefusalsWhileWide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -99,12 +99,15 @@ type Deps struct {
 }
 
 // Runner submits the orders of one issuer. It remembers outcomes that the store
-// did not take, so there is one per issuer for the life of the process.
+// did not take, and the refusals that stopped it, so there is one per issuer for
+// the life of the process.
 type Runner struct {
 	Config
 	Deps
 	busy chan struct{} // holds the one token of the run under way
 	left ledger        // what the store has not taken yet
+
+	refusals streak // with which the last run ended
 }
 
 // New returns a Runner.
@@ -173,5 +176,6 @@ func (r *Runner) run(ctx context.Context) (Summary, error) {
 	}
 	p := newPass(r)
 	err := p.run(ctx)
+	r.refusals = p.brake.refusals
 	return p.sum, err
 }

@@ -65,7 +65,13 @@ func (r *Runner) ask(parent context.Context, slice []issuance.Order) ([]reply, e
 	}
 	close(work)
 	workers.Wait()
-	return replies, context.Cause(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return replies, err
+	}
+	if unreachable > 0 && unreachable == len(replies) { // too few for the rule of so many in a row
+		return replies, fmt.Errorf("%w: not reached with any of %d questions", ErrUnavailable, unreachable)
+	}
+	return replies, nil
 }
 
 // askOne reports false when there is nothing to learn because we gave up.

@@ -9,12 +9,13 @@
 //	it names our issuerRequestId       D1 has the order: submitted
 //	it knows nothing of the order      asked again after the settling time, for
 //	                                   D1's record may lag; when that was said
-//	                                   [Config.NotFoundAsks] times, the order is
+//	                                   [Config.NotFoundAsks] times in a row, it is
 //	                                   ready to be sent again, or held when all
 //	                                   its attempts are used up
 //	it names productions of the card   asked again, ever later; after
 //	without saying for which request,  [Config.UnclearAsks] times held with
-//	or gives no usable answer          OUTCOME_UNCLEAR
+//	or what may be one, or gives no    OUTCOME_UNCLEAR
+//	usable answer
 //
 // Productions of the card that name another request belong to another order and
 // count as nothing.

@@ -66,10 +66,14 @@ func sift(o *issuance.Order, operations []issuance.Operation) ([]issuance.Operat
 		nameless := op.IssuerRequestID == ""
 		known := nameless && op.OperationID != "" && op.OperationID == o.OperationID
 		here := op.CardID == "" || op.CardID == o.CardID
-		switch produce := op.Operation == issuance.OperationProduce; {
+		produce := op.Operation == issuance.OperationProduce
+		// What says nothing of its kind, or is of a kind we do not know but has a
+		// production status, may be a production as well.
+		perhaps := produce || op.Operation == "" || op.Production != ""
+		switch {
 		case produce && here && (named || known):
 			ours = append(ours, op)
-		case named, produce && nameless:
+		case named, perhaps && nameless:
 			unclear = true
 		}
 	}
@@ -90,11 +94,12 @@ func judgeSilent(a reply, ours []issuance.Operation) verdict {
 }
 
 // notFound decides about an order that D1 says it does not have. It has to say
-// so more than once, because its record may lag behind what it accepted.
+// so more than once in a row, because its record may lag behind what it
+// accepted, and most of all when it was in trouble a moment ago.
 func (r *Runner) notFound(o issuance.Order, now time.Time) verdict {
 	switch {
-	case o.Asks+1 < r.NotFoundAsks:
-		return decided(o, later, issuance.Outcome{To: issuance.Unknown,
+	case o.NotFound+1 < r.NotFoundAsks:
+		return decided(o, later, issuance.Outcome{To: issuance.Unknown, NotFound: o.NotFound + 1,
 			Reason: "D1 does not have it yet", NextAttemptAt: now.Add(r.Settle)})
 	case o.Attempts < r.MaxAttempts:
 		return decided(o, resend, issuance.Outcome{To: issuance.Ready,

@@ -58,7 +58,7 @@ type Config struct {
 
 	Silence      time.Duration // how long a submitted order may be silent before D1 is asked; default 24 h
 	Settle       time.Duration // between two questions about an unknown order; longer than D1's record may lag; default 1 min
-	NotFoundAsks int           // how often D1 must say that it does not have an order before it is sent again; default 2
+	NotFoundAsks int           // how often in a row D1 must say that it does not have an order before it is sent again; default 2
 	UnclearAsks  int           // how often an answer may be unclear before a person must decide; default 8
 	MaxAttempts  int           // how often an order is sent at most; default 5
 

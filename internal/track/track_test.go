@@ -81,7 +81,7 @@ func (s *fakeStore) DecideUnknown(_ context.Context, outcomes []issuance.Outcome
 		if o.State != issuance.Unknown || o.Attempts != out.Attempt {
 			continue
 		}
-		o.State, o.Code, o.NextAttemptAt = out.To, out.Code, out.NextAttemptAt
+		o.State, o.Code, o.NextAttemptAt, o.NotFound = out.To, out.Code, out.NextAttemptAt, out.NotFound
 		o.Asks++
 	}
 	return nil
@@ -193,6 +193,16 @@ func TestUnknown(t *testing.T) {
 			{[]issuance.Operation{{Operation: "PRODUCE", IssuerRequestID: "ord-0001", CardID: "card-9999"}}, nil, issuance.Unknown, time.Minute}}},
 		"our request in another operation": {attempts: 1, asks: []asking{
 			{[]issuance.Operation{{Operation: "RENEW", IssuerRequestID: "ord-0001"}}, nil, issuance.Unknown, time.Minute}}},
+		"nameless, and an operation we do not understand": {attempts: 1, code: issuance.OutcomeUnclear, asks: []asking{
+			{[]issuance.Operation{{OperationID: "op-1", CardID: "card-0001"}}, nil, issuance.Unknown, time.Minute},
+			{[]issuance.Operation{{}}, nil, issuance.Unknown, 2 * time.Minute},
+			{[]issuance.Operation{{Operation: "PRODUCTION", Production: issuance.CardProdOngoing}}, nil, issuance.Held, 0}}},
+		"not known to D1, after no usable answer": {attempts: 1, asks: []asking{
+			{nil, &retry.Error{Class: retry.Unknown, Status: 500, Code: "HTTP_500"}, issuance.Unknown, time.Minute},
+			nothing(issuance.Unknown, time.Minute), nothing(issuance.Ready, 0)}},
+		"not known to D1, before and after a nameless production": {attempts: 1, asks: []asking{
+			nothing(issuance.Unknown, time.Minute), {nameless, nil, issuance.Unknown, 2 * time.Minute},
+			nothing(issuance.Unknown, time.Minute), nothing(issuance.Ready, 0)}},
 		"no usable answer": {attempts: 1, code: issuance.OutcomeUnclear, asks: []asking{
 			{nil, &retry.Error{Class: retry.Unknown, Status: 500, Code: "HTTP_500"}, issuance.Unknown, time.Minute},
 			{nil, &retry.Error{Class: retry.Refused, Status: 403, Code: "HTTP_403"}, issuance.Unknown, 2 * time.Minute},
@@ -294,6 +304,19 @@ func TestUnreachable(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A single question that finds nobody is enough when there is no other.
+func TestUnreachableForTheOnlyQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{}, func(string) ([]issuance.Operation, error) {
+			return nil, retry.Transport(errors.New("connection refused"), false)
+		})
+		b.store.add(issuance.Order{State: issuance.Unknown, Attempts: 1})
+		if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("error %v", err)
+		}
+	})
 }
 
 func TestThrottled(t *testing.T) {

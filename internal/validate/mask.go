@@ -160,26 +160,64 @@ func eachNumber(text string, yield func(digits []byte) bool) {
 	}
 }
 
+// slippedColumns is in how many columns a value must be wrong before the row is
+// taken for one whose cells stand in other columns than theirs.
+const slippedColumns = 6
+
+// slipped reports whether the cells of a row seem to stand in other columns
+// than theirs, so that what reads like a code may be a name. It is asked about
+// rows of no known product only, so it may take its time.
+func (v *Validator) slipped(r *orderfile.Row) bool {
+	wrong := 0
+	for i, cell := range r.AppendValues(nil) {
+		if v.schema.Fields[i].Check(cell) != tableschema.None {
+			wrong++
+		}
+	}
+	return wrong >= slippedColumns
+}
+
+// reduce leaves of the values shown for a slipped row nothing but their shapes;
+// masked PANs stay.
+func (c *check) reduce() {
+	for i := range c.errs {
+		cell := c.cells[c.v.schema.Index(c.errs[i].Column)]
+		if c.errs[i].Masked == cell {
+			c.errs[i].Masked = shape(cell)
+		}
+	}
+}
+
 // Summary returns what may be kept of a row whether or not it is an order: its
 // ids, its product and the masked PAN. What breaks its column's rule is reduced
-// to its shape, and a PAN of ours in the place of an id is masked. Ref, issuer
-// and the keyed digests are left to the caller.
+// to its shape, and a PAN of ours in the place of an id is masked; so are, in a
+// slipped row, words without a digit, which may be names. Ref, issuer and the
+// keyed digests are left to the caller.
 func (v *Validator) Summary(rec orderfile.Record) issuance.Order {
 	r := rec.Row
 	if r == nil {
 		return issuance.Order{Line: rec.Line}
 	}
+	p, known := v.products[r.CardProductID]
+	id := v.id
+	if !known && v.slipped(r) {
+		id = func(column, value string) string {
+			if !strings.ContainsAny(value, "0123456789") {
+				return shape(value)
+			}
+			return v.id(column, value)
+		}
+	}
 	o := issuance.Order{
 		Line:       rec.Line,
-		OrderID:    v.id("order_id", r.OrderID),
-		CardID:     v.id("card_id", r.CardID),
-		ConsumerID: v.id("consumer_id", r.ConsumerID),
-		ProductID:  v.id("card_product_id", r.CardProductID),
-		Issuance:   v.id("issuance", r.Issuance),
-		Priority:   v.id("priority", r.Priority),
+		OrderID:    id("order_id", r.OrderID),
+		CardID:     id("card_id", r.CardID),
+		ConsumerID: id("consumer_id", r.ConsumerID),
+		ProductID:  id("card_product_id", r.CardProductID),
+		Issuance:   id("issuance", r.Issuance),
+		Priority:   id("priority", r.Priority),
 		MaskedPAN:  showPAN(r.PAN.Reveal()),
 	}
-	p, known := v.products[r.CardProductID]
 	o.Urgency = issuance.UrgencyOf(o.Issuance, known && p.Urgent(o.Priority))
 	return o
 }

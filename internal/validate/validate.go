@@ -48,6 +48,9 @@ func (v *Validator) Check(rec orderfile.Record) (cardholder.Instruction, []issua
 	c.cardData()
 	c.shipment()
 	c.addresses()
+	if len(c.bad) >= slippedColumns {
+		c.reduce()
+	}
 	if len(c.errs) > 0 {
 		slices.SortStableFunc(c.errs, func(a, b issuance.RowError) int {
 			return v.schema.Index(a.Column) - v.schema.Index(b.Column)

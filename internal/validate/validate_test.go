@@ -264,6 +264,37 @@ func TestNothingSensitiveInErrors(t *testing.T) {
 	}
 }
 
+// TestASlippedRowShowsNoNames moves all cells of a row to other columns, as an
+// export with a column too many and one too few does: names and places then
+// stand where codes belong, and read like codes.
+func TestASlippedRowShowsNoNames(t *testing.T) {
+	v := validator()
+	cells := encodedRow(t, goodRow())
+	for i := range cells {
+		slipped := slices.Concat(cells[i:], cells[:i])
+		rec := orderfile.Record{Row: rowOf(t, slipped), Line: 2}
+		_, errs := v.Check(rec)
+		if i == 0 {
+			if len(errs) > 0 {
+				t.Fatalf("the good row: %+v", errs)
+			}
+			continue
+		}
+		shown, kept := fmt.Sprintf("%+v", errs), fmt.Sprintf("%+v", v.Summary(rec))
+		for j, f := range orderfile.Schema().Fields {
+			if f.Sensitive == "" || len(cells[j]) <= 4 {
+				continue
+			}
+			if strings.Contains(shown, cells[j]) {
+				t.Errorf("slipped by %d, an error shows the value of %s", i, f.Name)
+			}
+			if !strings.ContainsAny(cells[j], "0123456789") && strings.Contains(kept, cells[j]) {
+				t.Errorf("slipped by %d, the value of %s is kept", i, f.Name)
+			}
+		}
+	}
+}
+
 // TestEveryRowCodeIsReached: no code of a row is dead, apart from those that
 // belong to the decoder and to the store.
 func TestEveryRowCodeIsReached(t *testing.T) {

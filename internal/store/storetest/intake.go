@@ -25,6 +25,7 @@ func intakeTests() map[string]func(*world) {
 		"a file set aside lets others go first":        setAside,
 		"what was listed may be taken meanwhile":       staleListing,
 		"many rows are deleted in chunks":              manyRowsDeleted,
+		"news of an order in a held batch is kept":     heldBatchAtD1,
 	}
 }
 
@@ -177,6 +178,25 @@ func refusedBatch(w *world) {
 	// Its order_ids were never used.
 	w.accepted("a")
 	w.equal(orderIDs(w.claim(10)), []string{"order-a"})
+}
+
+// heldBatchAtD1: D1 reports on an order of a file that waits for a person, so
+// it was sent in some way. Whatever is decided about the file, that must not be
+// forgotten.
+func heldBatchAtD1(w *world) {
+	for _, to := range []issuance.BatchState{issuance.BatchAccepted, issuance.BatchRefused} {
+		key := string(to)
+		b := w.claimFile()
+		w.add(b, row(b.No, 1, key))
+		w.decide(b, issuance.BatchHeld, 1)
+		w.notify(key, produce(key, issuance.CardProdRequested, w.clock.now()))
+		w.must(w.s.DecideBatch(w.ctx(), issuance.Batch{No: b.No}, to, issuance.Why{Stage: "operator", Operator: "kim"}))
+	}
+	w.accepted("refused") // the same order again, in another file
+	w.wantState("accepted", issuance.Submitted)
+	w.wantState("refused", issuance.Submitted)
+	w.equal(len(w.claim(9)), 0)
+	w.balance()
 }
 
 func heldBatch(w *world) {

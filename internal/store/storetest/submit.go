@@ -22,6 +22,8 @@ func submitTests() map[string]func(*world) {
 		"unknown orders are decided":                 decideUnknown,
 		"slots follow the simulation":                slots,
 		"slots are shared and kept":                  slotsShared,
+		"slots of a clock that was ahead give way":   slotsOfAWrongClock,
+		"what was not sent costs no attempt":         notSentCostsNoAttempt,
 	}
 }
 
@@ -70,7 +72,7 @@ func notBeforeItsTime(w *world) {
 	w.clock.advance(time.Minute)
 	again := w.claim(9)
 	w.equal(orderIDs(again), []string{"order-a"})
-	w.equal(again[0].Attempt, 2)
+	w.equal(again[0].Attempt, 1)
 	w.balance()
 }
 
@@ -196,17 +198,21 @@ func decideUnknown(w *world) {
 	}
 	later := w.clock.now().Add(time.Minute)
 	outs := []issuance.Outcome{outcome(claims[0], issuance.Ready), outcome(claims[1], issuance.Held), outcome(claims[2], issuance.Unknown), outcome(claims[3], issuance.Submitted)}
-	outs[1].Code, outs[2].NextAttemptAt = issuance.OutcomeUnclear, later
+	outs[1].Code, outs[2].NextAttemptAt, outs[2].NotFound = issuance.OutcomeUnclear, later, 1
 	stale := outcome(claims[0], issuance.Held)
 	stale.Attempt = 0
 	w.must(w.s.DecideUnknown(w.ctx(), append([]issuance.Outcome{stale}, outs...)))
+	if o := w.order("later"); o.Asks != 1 || o.NotFound != 1 {
+		w.Errorf("later is %+v", o)
+	}
+	outs[2].NotFound = 0
 	w.must(w.s.DecideUnknown(w.ctx(), outs[2:3]))
 	w.wantState("again", issuance.Ready)
 	w.wantState("found", issuance.Submitted)
 	if o := w.order("held"); o.State != issuance.Held || o.Code != issuance.OutcomeUnclear {
 		w.Errorf("held is %+v", o)
 	}
-	if o := w.order("later"); o.State != issuance.Unknown || o.Asks != 2 || !o.NextAttemptAt.Equal(later) {
+	if o := w.order("later"); o.State != issuance.Unknown || o.Asks != 2 || o.NotFound != 0 || !o.NextAttemptAt.Equal(later) {
 		w.Errorf("later is %+v", o)
 	}
 	w.balance()
@@ -263,4 +269,37 @@ func slotsShared(w *world) {
 	d, err := w.s.ReserveSlots(w.ctx(), "key", 10, time.Second, 1)
 	w.must(err)
 	w.equal([]time.Duration{b.Sub(a), c.Sub(a), d.Sub(a)}, []time.Duration{10 * time.Second, 0, 20 * time.Second})
+}
+
+// slotsOfAWrongClock: a clock that was hours ahead and is set right must not
+// keep everybody waiting for hours.
+func slotsOfAWrongClock(w *world) {
+	reserve := func(n int) time.Duration {
+		first, err := w.s.ReserveSlots(w.ctx(), "key", n, time.Second, 1)
+		w.must(err)
+		return first.Sub(w.clock.now())
+	}
+	w.equal(reserve(60), time.Duration(0))
+	w.equal(reserve(1), time.Minute) // as far ahead as slots may be taken
+	w.clock.advance(3 * time.Hour)
+	w.equal(reserve(1), time.Duration(0))
+	w.clock.advance(-3 * time.Hour)
+	w.equal(reserve(10), time.Duration(0))
+	w.equal(reserve(1), 10*time.Second)
+}
+
+func notSentCostsNoAttempt(w *world) {
+	w.accepted("a", "b")
+	for range 3 {
+		claims := w.claim(1)
+		w.equal(claims[0].Attempt, 1)
+		w.record(outcome(claims[0], issuance.Ready))
+	}
+	w.record(outcome(w.claim(1)[0], issuance.Held))
+	w.equal([]int{w.order("a").Attempts, w.order("b").Attempts}, []int{0, 0})
+	c := w.claim(1)[0]
+	w.record(outcome(c, issuance.Unknown))
+	w.must(w.s.DecideUnknown(w.ctx(), []issuance.Outcome{outcome(c, issuance.Ready)}))
+	w.equal(w.claim(1)[0].Attempt, 2)
+	w.balance()
 }

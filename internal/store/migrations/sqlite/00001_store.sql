@@ -56,6 +56,7 @@ CREATE TABLE orders (
 			OR state = 'held' OR state = 'rejected' OR state = 'duplicate' OR state = 'cancelled'),
 	attempts        INTEGER NOT NULL DEFAULT 0,
 	asks            INTEGER NOT NULL DEFAULT 0,
+	not_found       INTEGER NOT NULL DEFAULT 0, -- of the asks, the last ones in a row that D1 said no to
 	next_attempt_at BIGINT  NOT NULL DEFAULT 0,
 	submitted_at    BIGINT  NOT NULL DEFAULT 0,
 	watched_at      BIGINT  NOT NULL DEFAULT 0, -- since when we wait for news of it, 0 unless we do
