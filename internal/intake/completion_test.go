@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cardbatch/internal/intake"
+	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
 	"cardbatch/internal/orderfile/orderfiletest"
 )
@@ -207,5 +208,29 @@ func TestManyStuckFilesAreCounted(t *testing.T) {
 	}
 	if n := strings.Count(b.logs.String(), "\n"); n != 20 {
 		t.Errorf("%d lines in the log", n)
+	}
+}
+
+// A complete file that another process keeps from being taken is stuck, too.
+func TestAFileThatWaitsForAnotherProcess(t *testing.T) {
+	b := newBench(t)
+	b.source().Completion.StuckAfter = time.Hour
+	other := newBenchAt(t, b.dir, b.path)
+	other.open()
+	_, err := other.store.ClaimFile(t.Context(), issuance.Batch{Source: "core", IssuerID: issuerID, FileName: "0.csv", ReceivedAt: night})
+	b.must(err)
+	b.drops(b.generate("a.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1}))
+	if sum := b.mustRun(); sum.Files != 0 || sum.Stuck != 0 {
+		t.Fatalf("%+v", sum)
+	}
+	b.wait(time.Hour)
+	if sum := b.mustRun(); sum.Stuck != 1 || !strings.Contains(b.logs.String(), "stuck: another file of its issuer") {
+		t.Errorf("%+v, log %s", sum, b.logs)
+	}
+	other.close() // it dies without having taken the file out of sight
+	b.wait(time.Minute)
+	sum := b.mustRun()
+	if sum.Refused != 1 || sum.Accepted != 1 || sum.Stuck != 0 {
+		t.Errorf("%+v", sum)
 	}
 }

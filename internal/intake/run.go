@@ -195,8 +195,8 @@ func (s *Stage) takeFile(ctx context.Context, src *Source, e drop.Entry, v *visi
 		Source: src.Name, IssuerID: src.IssuerID, FileName: e.Name, Size: e.Size, ReceivedAt: v.at, BusinessDate: src.day(v.at),
 	})
 	if errors.Is(err, issuance.ErrClaimed) {
-		s.Logger.Info().Str("source", src.Name).Str("file", e.Name).
-			Msg("left for later: another file of the issuer is being loaded")
+		v.waiting[e.Name] = "another file of its issuer, or an older one of its name, is being loaded"
+		s.Logger.Info().Str("source", src.Name).Str("file", e.Name).Msg("left for later: " + v.waiting[e.Name])
 		return nil
 	}
 	if err != nil {
