@@ -136,6 +136,28 @@ func (c *Completion) missing(e drop.Entry, there map[string]drop.Entry, seen map
 	return ""
 }
 
+// Sort counts the order files of a listing that have all they need to be taken,
+// and those that still lack something. Whether they are quiet it cannot know.
+func (c Completion) Sort(pattern string, entries []drop.Entry) (complete, waiting int64) {
+	c.Observations = 0
+	src := &Source{Pattern: pattern, Completion: c}
+	there := map[string]drop.Entry{}
+	for _, e := range entries {
+		there[e.Name] = e
+	}
+	for _, e := range entries {
+		if r, _ := src.roleOf(e.Name); r != order {
+			continue
+		}
+		if c.missing(e, there, nil, time.Time{}) == "" {
+			complete++
+		} else {
+			waiting++
+		}
+	}
+	return complete, waiting
+}
+
 // quiet reports whether a file was seen unchanged often and long enough.
 func (c *Completion) quiet(s issuance.Sighting, now time.Time) bool {
 	return c.Observations == 0 || s.Times >= c.Observations && now.Sub(s.Since) >= c.QuietFor

@@ -62,6 +62,11 @@ func TestCompletion(t *testing.T) {
 				b.write(name, content)
 			}
 			before := b.files("drop")
+			entries, err := b.drop.List(t.Context(), "drop")
+			b.must(err)
+			if n, _ := tt.rule.Sort("*.csv", entries); (n == 1) != tt.complete {
+				t.Errorf("%d files would be taken", n)
+			}
 			sum := b.mustRun()
 			if !tt.complete {
 				if diff := cmp.Diff(before, b.files("drop")); diff != "" || sum.Files != 0 {
