@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"runtime"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -73,6 +72,10 @@ type Summary struct {
 	Ready     int64 `json:"ready"`
 	Rejected  int64 `json:"rejected"`
 	Duplicate int64 `json:"duplicate"`
+	// Stuck counts the files that wait for too long, whatever for; the first
+	// are named, each as "source: name".
+	Stuck      int      `json:"stuck"`
+	StuckFiles []string `json:"stuck_files,omitempty"`
 }
 
 // HasRejects reports whether a file was refused or a row rejected.
@@ -84,7 +87,7 @@ func (s Summary) HasRejects() bool { return s.Refused > 0 || s.Rejected > 0 }
 // the others were.
 func (s *Stage) RunOnce(ctx context.Context) (Summary, error) {
 	var sum Summary
-	var errs []error
+	errs := []error{s.makeWay(ctx)}
 	for i := range s.Sources {
 		src := &s.Sources[i]
 		if s.only != nil && !s.only[src.Name] {
@@ -100,146 +103,191 @@ func (s *Stage) RunOnce(ctx context.Context) (Summary, error) {
 	return sum, errors.Join(errs...)
 }
 
-func (s *Stage) runSource(ctx context.Context, src *Source, sum *Summary) error {
-	// What cannot be archived is decided and safe: it must not cost the night.
-	archiveErr := s.archiveDecided(ctx, src)
-	if ctx.Err() != nil {
-		return archiveErr
-	}
-	return errors.Join(archiveErr, s.takeAll(ctx, src, sum))
-}
+// hastyAttempts is how often a file whose loading was cut short goes before
+// others: after that it may be what kills us.
+const hastyAttempts = 2
 
-func (s *Stage) takeAll(ctx context.Context, src *Source, sum *Summary) error {
-	if err := s.releaseHeld(ctx, src, sum); err != nil { // an earlier run may not have come to it
-		return err
-	}
-	unfinished, err := s.Store.LoadingBatches(ctx, src.Name)
+// makeWay sets unfinished files aside that nobody will finish soon, because
+// their source is not worked in this run or no longer configured, or because
+// they have cut their loading short again and again. Their issuers' other files
+// must not wait for them.
+func (s *Stage) makeWay(ctx context.Context) error {
+	unfinished, err := s.Store.LoadingBatches(ctx, "")
 	if err != nil {
 		return fmt.Errorf("find unfinished files: %w", err)
 	}
-	for _, b := range unfinished {
-		if err := s.resume(ctx, src, b, sum); err != nil {
-			return err
-		}
-	}
-	complete, err := s.complete(ctx, src)
-	if err != nil {
-		return err
-	}
 	var errs []error
-	for _, e := range complete {
-		if err := s.takeFile(ctx, src, e, sum); err != nil {
-			errs = append(errs, fmt.Errorf("file %s: %w", e.Name, err))
+	for _, b := range unfinished {
+		var reason string
+		switch {
+		case b.SetAside:
+			continue
+		case !s.has(b.Source):
+			reason = "its source is not in the configuration any more"
+		case s.only != nil && !s.only[b.Source]:
+			reason = "its loading was cut short; its source is not worked in this run"
+		case b.Attempts > hastyAttempts:
+			reason = fmt.Sprintf("its loading was cut short %d times", b.Attempts)
+		default:
+			continue
 		}
-		if ctx.Err() != nil {
-			break
+		err := s.Store.Adopt(ctx, b.No)
+		if errors.Is(err, issuance.ErrClaimed) {
+			continue // another process has it
 		}
+		if err == nil {
+			err = s.Store.SetAside(ctx, b.No, reason)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("set batch %s aside: %w", b.ID, err))
+			continue
+		}
+		s.Logger.Warn().Str("source", b.Source).Str("batch", b.ID).Str("file", b.FileName).Msg("set aside: " + reason)
 	}
 	return errors.Join(errs...)
 }
 
-// complete lists the files of a source that may be taken now, in the order in
-// which the sender numbers them.
-func (s *Stage) complete(ctx context.Context, src *Source) ([]drop.Entry, error) {
-	entries, err := src.Drop.List(ctx, src.Directory)
+// runSource works one source. What goes wrong with one file keeps no other
+// from being taken.
+func (s *Stage) runSource(ctx context.Context, src *Source, sum *Summary) error {
+	v, err := s.look(ctx, src)
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", src.Directory, err)
+		return err
 	}
-	names := make(map[string]bool, len(entries))
-	var seen []issuance.Observation
-	var candidates []drop.Entry
-	for _, e := range entries {
-		names[e.Name] = true
-		if drop.Hidden(e.Name) {
-			continue
-		}
-		seen = append(seen, issuance.Observation{Name: e.Name, Size: e.Size, ModTime: e.ModTime})
-		if ok, err := path.Match(src.Pattern, e.Name); err != nil {
-			return nil, fmt.Errorf("match pattern %q: %w", src.Pattern, err)
-		} else if ok {
-			candidates = append(candidates, e)
-		}
-	}
-	times, err := s.Store.Observe(ctx, src.Name, seen)
+	// An earlier run may not have come to either.
+	errs := []error{s.archiveDecided(ctx, src, v), s.releaseHeld(ctx, src, sum)}
+	unfinished, err := s.Store.LoadingBatches(ctx, src.Name)
 	if err != nil {
-		return nil, fmt.Errorf("keep what was observed: %w", err)
+		return errors.Join(append(errs, fmt.Errorf("find unfinished files: %w", err))...)
 	}
-	var complete []drop.Entry
-	for _, e := range candidates {
-		switch {
-		case !src.isComplete(e.Name, names, times):
-		case !nameable(e.Name):
-			// Claimed, it could be neither moved nor answered, and would keep
-			// the issuer's other files waiting for ever.
-			s.Logger.Error().Str("source", src.Name).Str("file", e.Name).
-				Msg("left alone: a file of such a name can be neither moved nor answered; rename it")
-		default:
-			complete = append(complete, e)
+	resume := func(aside bool) {
+		for _, b := range unfinished {
+			if b.SetAside == aside && ctx.Err() == nil {
+				err := s.resume(ctx, src, b, v, sum)
+				if err != nil {
+					v.waiting[takenName(&b, b.FileName)] = "it was taken, but: " + err.Error()
+				}
+				errs = append(errs, inFile(b.FileName, err))
+			}
 		}
 	}
-	slices.SortFunc(complete, func(a, b drop.Entry) int { return byNumber(a.Name, b.Name) })
-	return complete, nil
+	resume(false)
+	for _, e := range v.complete {
+		if !v.worked[e.Name] && ctx.Err() == nil {
+			errs = append(errs, inFile(e.Name, s.takeFile(ctx, src, e, v, sum)))
+		}
+	}
+	resume(true) // last: they have kept others waiting before
+	if ctx.Err() == nil {
+		errs = append(errs, s.reportStuck(ctx, src, v, sum))
+	}
+	return errors.Join(append(errs, ctx.Err())...)
 }
 
-func (src *Source) isComplete(name string, names map[string]bool, times map[string]int) bool {
-	if src.Completion == ByQuiet {
-		return times[name] >= src.Observations
+func inFile(name string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return names[name+controlSuffix]
+	return fmt.Errorf("file %s: %w", name, err)
 }
 
 // takeFile claims a complete file and works it to its end.
-func (s *Stage) takeFile(ctx context.Context, src *Source, e drop.Entry, sum *Summary) error {
-	now := s.Now()
+func (s *Stage) takeFile(ctx context.Context, src *Source, e drop.Entry, v *visit, sum *Summary) error {
 	b, err := s.Store.ClaimFile(ctx, issuance.Batch{
-		Source: src.Name, IssuerID: src.IssuerID, FileName: e.Name, Size: e.Size, ReceivedAt: now,
-		BusinessDate: now.In(src.Location).Format(time.DateOnly),
+		Source: src.Name, IssuerID: src.IssuerID, FileName: e.Name, Size: e.Size, ReceivedAt: v.at, BusinessDate: src.day(v.at),
 	})
 	if errors.Is(err, issuance.ErrClaimed) {
-		s.Logger.Info().Str("source", src.Name).Str("file", e.Name).
-			Msg("left for later: another file of the issuer is being loaded")
+		v.waiting[e.Name] = "another file of its issuer, or an older one of its name, is being loaded"
+		s.Logger.Info().Str("source", src.Name).Str("file", e.Name).Msg("left for later: " + v.waiting[e.Name])
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("claim: %w", err)
 	}
-	return s.work(ctx, src, b, sum)
+	return s.work(ctx, src, b, v, sum)
 }
 
-// resume works a file whose loading was cut short: what was stored of it is
-// discarded and it is loaded again.
-func (s *Stage) resume(ctx context.Context, src *Source, b issuance.Batch, sum *Summary) error {
-	s.Logger.Warn().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).
-		Msg("its loading was cut short; starting over")
-	if err := s.Store.Adopt(ctx, b.No); err != nil {
+// resume works a file whose loading was cut short or which was set aside: what
+// was stored of it is discarded and it is loaded again.
+func (s *Stage) resume(ctx context.Context, src *Source, b issuance.Batch, v *visit, sum *Summary) error {
+	v.worked[b.FileName] = true
+	err := s.Store.Adopt(ctx, b.No)
+	if errors.Is(err, issuance.ErrClaimed) {
+		return nil // another process has it, or has another file of the issuer
+	}
+	if err != nil {
 		return fmt.Errorf("adopt batch %s: %w", b.ID, err)
 	}
+	b.Attempts++
+	s.Logger.Warn().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).Int("attempt", b.Attempts).
+		Msg("its loading was cut short; starting over")
 	if err := s.Store.ResetBatch(ctx, b.No); err != nil {
 		return fmt.Errorf("reset batch %s: %w", b.ID, err)
 	}
-	return s.work(ctx, src, b, sum)
+	return s.work(ctx, src, b, v, sum)
 }
 
 // work moves a claimed file out of sight, loads it, decides it and archives it.
-func (s *Stage) work(ctx context.Context, src *Source, b issuance.Batch, sum *Summary) error {
-	began := s.Now()
-	v, err := s.judge(ctx, src, &b)
+func (s *Stage) work(ctx context.Context, src *Source, claimed issuance.Batch, v *visit, sum *Summary) error {
+	began, b := s.Now(), claimed
+	found, err := s.take(ctx, src, &b, v)
+	if err != nil && ctx.Err() == nil {
+		b = claimed
+		found, err = s.trouble(ctx, src, &b, err)
+	}
 	if err != nil {
 		return err
 	}
-	totals, err := s.decide(ctx, &b, v)
+	v.worked[b.ID] = true
+	totals, err := s.decide(ctx, &b, found)
 	if err != nil {
 		return err
 	}
-	sum.count(v, b.Rows, totals)
-	s.Logger.Info().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).Str("code", string(v.code)).
+	sum.count(found, b.Rows, totals)
+	s.Logger.Info().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).Str("code", string(found.code)).
 		Int64("count", b.Rows).Int64("rejected", totals.State(issuance.Rejected)).
 		Int64("duplicate", totals.State(issuance.Duplicate)).Dur("duration", s.Now().Sub(began)).
-		Msg("file " + string(v.to))
-	if err := s.releaseHeld(ctx, src, sum); err != nil {
-		return err
+		Msg("file " + string(found.to))
+	return errors.Join(s.releaseHeld(ctx, src, sum), s.archive(ctx, src, b, found.to))
+}
+
+// minAttempts is how often a file must have given trouble, however long ago it
+// began, before we give it up.
+const minAttempts = 3
+
+// trouble decides what becomes of a file that could not be read: it is set
+// aside, so that others need not wait for it, and tried again by every run; or
+// it is given up. While the drop as a whole cannot be reached, or the store
+// cannot store, no file is to blame.
+func (s *Stage) trouble(ctx context.Context, src *Source, b *issuance.Batch, err error) (verdict, error) {
+	age := time.Duration(0)
+	if !b.TroubledAt.IsZero() {
+		age = s.Now().Sub(b.TroubledAt)
 	}
-	return s.archive(ctx, src, b, v.to)
+	var trouble *troubleError
+	if errors.As(err, &trouble) && !errors.Is(err, drop.ErrUnavailable) && src.GiveUpAfter > 0 &&
+		age >= src.GiveUpAfter && b.Attempts >= minAttempts {
+		s.Logger.Error().Err(err).Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).Int("attempt", b.Attempts).
+			Dur("duration", age).Msg("given up")
+		if err := s.Store.ResetBatch(ctx, b.No); err != nil {
+			return verdict{}, fmt.Errorf("reset batch %s: %w", b.ID, err)
+		}
+		what := "the file could not be read"
+		if errors.Is(err, errChanging) {
+			what = "the file was still being written"
+		}
+		return refuse(issuance.FileUnreadable, "%s for %s, in %d attempts", what, age.Round(time.Second), b.Attempts), nil
+	}
+	return verdict{}, errors.Join(err, s.Store.SetAside(ctx, b.No, shortened(err.Error())))
+}
+
+// shortened bounds a text that is kept.
+func shortened(text string) string {
+	const most = 500
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
 }
 
 func (sum *Summary) count(v verdict, rows int64, totals issuance.Totals) {
