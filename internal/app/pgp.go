@@ -37,8 +37,8 @@ func decrypting(o *pgp.Opener, inner unwrapping) unwrapping {
 	}
 	return func(r io.Reader) (io.Reader, error) {
 		clear, err := o.Open(r)
-		if err != nil {
-			return nil, err
+		if err != nil || inner == nil {
+			return clear, err
 		}
 		return inner(clear)
 	}
