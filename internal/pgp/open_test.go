@@ -17,6 +17,7 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/ProtonMail/go-crypto/openpgp/s2k"
 
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/secret"
@@ -42,6 +43,7 @@ func TestOpenWhatTheBankMakes(t *testing.T) {
 		"signed last week":                   func(l *letter) { l.signedAt = today.AddDate(0, 0, -7) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := w.letter()
 			change(&l)
 			for _, content := range []string{orders, "", strings.Repeat(orders, 10_000)} {
@@ -110,6 +112,7 @@ func TestRefused(t *testing.T) {
 		"only markers":          {bytes.Repeat([]byte("\xca\x03PGP"), maxStart), issuance.PGPDamaged, "does not come to its content"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			got, err := open(w.opener, c.message)
 			wantCode(t, err, c.want, c.text)
 			if strings.Contains(err.Error(), "ORD-") {
@@ -457,7 +460,7 @@ func TestKeysAreNotPrinted(t *testing.T) {
 func TestReadKeys(t *testing.T) {
 	t.Parallel()
 	e := newEntity(t, "us", 100, 0)
-	if err := e.EncryptPrivateKeys([]byte("correct horse"), &packet.Config{S2KCount: 65536}); err != nil {
+	if err := e.EncryptPrivateKeys([]byte("correct horse"), &packet.Config{S2KConfig: &s2k.Config{S2KCount: 65536}}); err != nil {
 		t.Fatal(err)
 	}
 	var locked, public bytes.Buffer
