@@ -74,7 +74,7 @@ func RulesOf(cfg *config.Config, source string, now func() time.Time) (Rules, er
 	if err != nil {
 		return Rules{}, err
 	}
-	rules.Unwrap = unwrap(opener)
+	rules.Unwrap = decrypted(opener, nil)
 	rules.Accept, rules.MaxRejects = s.Accept, 1
 	if s.MaxRejects != nil {
 		rules.MaxRejects = float64(*s.MaxRejects) / 100

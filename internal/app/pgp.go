@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"cardbatch/internal/cardholder"
@@ -27,6 +28,46 @@ func openOpener(s config.Source, now func() time.Time) (*pgp.Opener, error) {
 		MaxClear: int64(s.MaxSize), Now: now,
 	})
 	return o, invalid(err)
+}
+
+// unwrapper takes a file apart; see [intake.Source].
+type unwrapper = func(io.Reader) (io.Reader, error)
+
+// decrypted returns what decrypts a file, if there is an opener, and hands it to
+// next, if there is one.
+func decrypted(o *pgp.Opener, next unwrapper) unwrapper {
+	switch {
+	case o == nil:
+		return next
+	case next == nil:
+		return o.Open
+	}
+	return func(r io.Reader) (io.Reader, error) {
+		content, err := o.Open(r)
+		if err != nil {
+			return nil, err
+		}
+		inner, err := next(content)
+		if err != nil {
+			return nil, err
+		}
+		return &toTheEnd{inner, content}, nil
+	}
+}
+
+// toTheEnd reads what is in an envelope and, when that has ended, the envelope
+// to its own end: only there is it known to be whole, and its signature good.
+type toTheEnd struct{ inside, envelope io.Reader }
+
+// Read implements [io.Reader].
+func (t *toTheEnd) Read(p []byte) (int, error) {
+	n, err := t.inside.Read(p)
+	if errors.Is(err, io.EOF) {
+		if _, rest := io.Copy(io.Discard, t.envelope); rest != nil {
+			err = rest
+		}
+	}
+	return n, err
 }
 
 // openSealer makes what encrypts reports, nil when they are not encrypted.

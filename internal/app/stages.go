@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"cardbatch/internal/exitcode"
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
-	"cardbatch/internal/pgp"
 	"cardbatch/internal/report"
 	"cardbatch/internal/schedule"
 	"cardbatch/internal/store"
@@ -56,21 +54,13 @@ func (a *App) intakeSources() []intake.Source {
 			Quarantine: s.Directories.Quarantine, Pattern: s.Pattern,
 			Completion: intake.Completion(s.Completion), Observations: s.Observations,
 			Accept: intake.Accept(s.Accept), MaxRejects: maxRejects, MaxBytes: int64(s.MaxSize), MaxRows: s.MaxRows,
-			Encoder: i.encoder, Unwrap: unwrap(a.openers[s.Name]),
+			Encoder: i.encoder, Unwrap: decrypted(a.openers[s.Name], nil),
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: a.products, Now: now, JWEKids: i.JWEKeyIDs()})
 			},
 		})
 	}
 	return sources
-}
-
-// unwrap returns what takes the files of a source apart, nil for nothing.
-func unwrap(o *pgp.Opener) func(io.Reader) (io.Reader, error) {
-	if o == nil {
-		return nil
-	}
-	return o.Open
 }
 
 // selected returns the sources that a job is about.
