@@ -59,7 +59,7 @@ func (a *App) intakeSources() ([]intake.Source, error) {
 			Completion: completion(s), GiveUpAfter: s.GiveUpAfter,
 			Accept: intake.Accept(s.Accept), MaxRejects: maxRejects, MaxBytes: int64(s.MaxSize), MaxRows: s.MaxRows,
 			Sequence: intake.Sequence(s.Sequence), BusinessDates: businessDates(s),
-			Unwrap: decrypting(a.openers[s.Name], unwrap), Layout: layout, Encoder: i.encoder,
+			Unwrap: decrypted(a.openers[s.Name], unwrap), Layout: layout, Encoder: i.encoder,
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: a.products, Now: now, JWEKids: i.JWEKeyIDs()})
 			},
@@ -68,6 +68,7 @@ func (a *App) intakeSources() ([]intake.Source, error) {
 	return sources, nil
 }
 
+<<<<<<< HEAD
 func businessDates(s config.Source) *intake.DateRange {
 	if s.BusinessDate == nil {
 		return nil
@@ -86,6 +87,8 @@ func completion(s config.Source) intake.Completion {
 	return c
 }
 
+=======
+>>>>>>> pgp
 // selected returns the sources that a job is about.
 func selected(cfg *config.Config, sel schedule.Selection) []config.Source {
 	var sources []config.Source
