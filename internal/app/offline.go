@@ -32,7 +32,7 @@ type Rules struct {
 	Environment string   // empty: what the control file says
 	Accept      string   // of config.Source; empty: rows
 	MaxRejects  float64  // 0 to 1
-	MaxBytes    int64    // 0: any
+	MaxSize     int64    // 0: any
 	MaxRows     int64    // 0: as many as there can be
 	// BusinessDates are those of the source, nil for any.
 	BusinessDates *intake.DateRange
@@ -88,7 +88,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 	if rules.Accept != "" {
 		src.Accept, src.MaxRejects = intake.Accept(rules.Accept), rules.MaxRejects
 	}
-	src.MaxBytes, src.MaxRows = cmp.Or(rules.MaxBytes, src.MaxBytes), cmp.Or(rules.MaxRows, src.MaxRows)
+	src.MaxBytes, src.MaxRows = cmp.Or(rules.MaxSize, src.MaxBytes), cmp.Or(rules.MaxRows, src.MaxRows)
 	src.BusinessDates, src.Location = rules.BusinessDates, cmp.Or(rules.Location, src.Location)
 	if control, err := os.ReadFile(path + orderfile.ControlSuffix); err == nil { //nolint:gosec // the user names the file
 		src.Completion = intake.ByControl
