@@ -56,7 +56,7 @@ job. It connects to nothing and changes nothing.`,
 			}
 			jobs, err := app.LoadJobs(cfg)
 			if err != nil {
-				return err
+				return exitcode.Mark(err, exitcode.Config, "") // its hint is to run check
 			}
 			if !offline {
 				err = app.CheckFiles(cfg)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"cardbatch/internal/config"
@@ -65,18 +65,36 @@ func previewPickup(ctx context.Context, cfg *config.Config, sel schedule.Selecti
 		if err = errors.Join(err, d.Close()); err != nil {
 			return nil, classify(fmt.Errorf("source %s: %w", s.Name, err))
 		}
-		dues = append(dues, Due{s.Name, "order files in the drop", countFiles(entries)})
+		dues = append(dues, countFiles(s, entries)...)
 	}
 	return dues, nil
 }
 
-func countFiles(entries []drop.Entry) (n int64) {
+// countFiles tells the files that would be taken from those still waiting.
+func countFiles(s config.Source, entries []drop.Entry) []Due {
+	names := map[string]bool{}
 	for _, e := range entries {
-		if !drop.Hidden(e.Name) && !strings.HasSuffix(e.Name, orderfile.ControlSuffix) {
-			n++
+		names[e.Name] = true
+	}
+	var complete, waiting int64
+	for _, e := range entries {
+		matches, _ := path.Match(s.Pattern, e.Name) // the configuration is checked
+		switch {
+		case drop.Hidden(e.Name) || !matches:
+		case s.Completion == config.CompleteByControl && names[e.Name+orderfile.ControlSuffix]:
+			complete++
+		default:
+			waiting++
 		}
 	}
-	return n
+	if s.Completion != config.CompleteByControl {
+		return []Due{{s.Name, "order files, each taken once it rests", waiting}}
+	}
+	dues := []Due{{s.Name, "complete order files", complete}}
+	if waiting > 0 {
+		dues = append(dues, Due{s.Name, "order files still without a control file", waiting})
+	}
+	return dues
 }
 
 func previewStore(ctx context.Context, cfg *config.Config, s *store.Store, job schedule.Job) ([]Due, error) {

@@ -3,6 +3,7 @@ package intake_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"io/fs"
@@ -103,6 +104,8 @@ func TestRefusedFiles(t *testing.T) {
 		{"one row too many", issuance.RowCountMismatch, func(g *generated) { g.control.Rows-- }},
 		{"wrong checksum", issuance.ChecksumMismatch, func(g *generated) { g.control.SHA256 = strings.Repeat("0", 64) }},
 		{"product count", issuance.ProductCountMismatch, func(g *generated) { g.control.Products[orderfiletest.ProductVisa]++ }},
+		{"a product not counted", issuance.ProductCountMismatch, func(g *generated) { delete(g.control.Products, orderfiletest.ProductMastercard) }},
+		{"fewer than the file has", issuance.ProductCountMismatch, func(g *generated) { g.control.Products[orderfiletest.ProductVisa]-- }},
 		{"wrong issuer", issuance.WrongIssuer, func(g *generated) { g.control.IssuerID = "OTHERBANK1" }},
 		{"wrong environment", issuance.WrongEnvironment, func(g *generated) { g.control.Environment = "PRODUCTION" }},
 		{"header", issuance.HeaderInvalid, func(g *generated) {
@@ -570,6 +573,38 @@ func TestABacklogIsTakenInTheOrderOfItsNumbers(t *testing.T) {
 	}
 }
 
+// The sender has counted the products of all rows, those included that we
+// cannot make out: the file is proven whole, so a bad row is a bad row.
+func TestARowThatCannotBeReadMayBeOfAnyProduct(t *testing.T) {
+	for name, spoil := range map[string]func(content []byte) []byte{
+		"a field too many": func(content []byte) []byte {
+			return append(bytes.TrimSuffix(content, []byte("\n")), ",more\n"...)
+		},
+		"at the end, without a line end": func(content []byte) []byte {
+			return append(bytes.TrimSuffix(content, []byte("\n")), ",more"...)
+		},
+		"an unknown product": func(content []byte) []byte {
+			last := bytes.LastIndexByte(content[:len(content)-1], '\n')
+			for _, id := range []string{orderfiletest.ProductVisa, orderfiletest.ProductMastercard} {
+				content = append(content[:last:last], bytes.Replace(content[last:], []byte(id), []byte("OLD_PRODUCT"), 1)...)
+			}
+			return content
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 20, Seed: 3})
+			g.content = spoil(g.content)
+			g.control.SHA256 = fmt.Sprintf("%x", sha256.Sum256(g.content))
+			b.drops(g)
+			sum := b.mustRun()
+			if sum.Accepted != 1 || sum.Ready != 19 || sum.Rejected != 1 {
+				t.Errorf("%+v, %s %s", sum, b.only().Code, b.only().Reason)
+			}
+		})
+	}
+}
+
 func TestSelectedSources(t *testing.T) {
 	b := newBench(t)
 	if _, err := intake.New(b.cfg, "nobody"); err == nil {
@@ -612,7 +647,7 @@ func TestEveryCallToTheDropFailsOnce(t *testing.T) {
 func TestEveryCallToTheStoreFailsOnce(t *testing.T) {
 	for failAt := 1; ; failAt++ {
 		b := newBench(t)
-		g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 600, Seed: 1, BadEvery: 50})
+		g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 300, Seed: 1, BadEvery: 50})
 		b.drops(g)
 		faulty := &faultyStore{Store: b.store, failAt: failAt}
 		b.cfg.Store = faulty

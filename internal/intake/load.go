@@ -30,6 +30,9 @@ type loaded struct {
 	products       map[string]int64 // rows of the products that the control file counts
 	endedInsideRow bool
 	fault          verdict // why the file cannot be read to its end
+	// Rows of no product that the control file counts: those rejected, which
+	// may be of any, and the good ones.
+	unattributed, uncounted int64
 }
 
 // chunk is a run of rows on their way into the store.
@@ -73,7 +76,7 @@ func (s *Stage) load(ctx context.Context, src *Source, b *issuance.Batch) (_ loa
 			return nil
 		})
 	}
-	group.Go(func() error { return s.write(ctx, b, ordered) })
+	group.Go(func() error { return s.write(ctx, b, ordered, &result) })
 	if err := group.Wait(); err != nil {
 		return loaded{}, fmt.Errorf("load %s: %w", b.FileName, err)
 	}
@@ -209,7 +212,7 @@ func (s *Stage) order(src *Source, rules Checker, b *issuance.Batch, rec *orderf
 func PayloadAAD(issuerID, orderID string) []byte { return []byte(issuerID + "/" + orderID) }
 
 // write stores the chunks in the order of the file.
-func (s *Stage) write(ctx context.Context, b *issuance.Batch, ordered <-chan *chunk) error {
+func (s *Stage) write(ctx context.Context, b *issuance.Batch, ordered <-chan *chunk, result *loaded) error {
 	var pans panSet
 	for c := range ordered {
 		select {
@@ -220,12 +223,30 @@ func (s *Stage) write(ctx context.Context, b *issuance.Batch, ordered <-chan *ch
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		result.attribute(b.Control, c.orders)
 		pans.mark(c.orders)
 		if err := s.Store.AddOrders(ctx, b.No, c.orders); err != nil {
 			return fmt.Errorf("store rows: %w", err)
 		}
 	}
 	return nil
+}
+
+// attribute counts the rows of products that the control file does not count.
+func (l *loaded) attribute(c *issuance.Control, orders []issuance.NewOrder) {
+	if c == nil || len(c.Products) == 0 {
+		return
+	}
+	for i := range orders {
+		if _, counted := c.Products[orders[i].ProductID]; counted {
+			continue
+		}
+		if orders[i].State == issuance.Rejected {
+			l.unattributed++
+		} else {
+			l.uncounted++
+		}
+	}
 }
 
 // meter counts and digests what is read, stops at the limit, and remembers

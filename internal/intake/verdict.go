@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,16 +187,31 @@ func checkLoaded(b *issuance.Batch, l loaded) verdict {
 		return refuse(issuance.EmptyFile, "the file has no rows, and no control file says that this is meant")
 	case c == nil:
 		return accept()
-	case l.rows < c.Rows || l.endedInsideRow:
+	case l.rows < c.Rows:
 		return refuse(issuance.Truncated, "the control file announces %d rows, the file has %d", c.Rows, l.rows)
 	case l.rows != c.Rows:
 		return refuse(issuance.RowCountMismatch, "the control file announces %d rows, the file has %d", c.Rows, l.rows)
+	case !strings.EqualFold(l.sha256, c.SHA256) && l.endedInsideRow:
+		return refuse(issuance.Truncated, "the file ends inside row %d", l.rows)
 	case !strings.EqualFold(l.sha256, c.SHA256):
 		return refuse(issuance.ChecksumMismatch, "the SHA-256 of the file is %s…, the control file announces %s…", l.sha256[:12], c.SHA256[:min(12, len(c.SHA256))])
 	}
-	for id, n := range c.Products {
-		if l.products[id] != n {
-			return refuse(issuance.ProductCountMismatch, "the control file announces %d rows of product %s, the file has %d", n, id, l.products[id])
+	return checkProducts(c, &l)
+}
+
+// checkProducts compares the rows of each product. A rejected row may have lost
+// its product, so it may make up for one that a product lacks; nothing makes up
+// for too many. Package reconcile proves the same for every report.
+func checkProducts(c *issuance.Control, l *loaded) verdict {
+	if l.uncounted > 0 {
+		return refuse(issuance.ProductCountMismatch, "rows of products that the control file does not count: %d", l.uncounted)
+	}
+	var lacking int64
+	for _, id := range slices.Sorted(maps.Keys(c.Products)) {
+		announced, found := c.Products[id], l.products[id]
+		lacking += max(0, announced-found)
+		if found > announced || lacking > l.unattributed {
+			return refuse(issuance.ProductCountMismatch, "the control file announces %d rows of product %s, the file has %d", announced, id, found)
 		}
 	}
 	return accept()

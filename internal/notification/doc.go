@@ -8,7 +8,7 @@
 // does with it:
 //
 //	204  stored and applied, now or before
-//	400  not JSON, or without a list of operations; D1 need not try again
+//	400  not JSON; D1 need not try again
 //	404  not one of our issuers
 //	405  not POST
 //	408  the body did not arrive in time or to its end; try again
@@ -16,7 +16,8 @@
 //	503  cannot be stored now; try again after Retry-After
 //
 // Unknown operations, statuses and members are taken as they are: D1 may add
-// some at any time. That a repeated or late notification changes nothing is the
+// some at any time. JSON without a list of operations is kept, unread, and the
+// log says so. That a repeated or late notification changes nothing is the
 // work of package issuance and of the store.
 //
 // The body is kept as received, sealed, and known by a keyed digest: it can hold

@@ -45,7 +45,7 @@ type Config struct {
 // Deps are the parties a Receiver works with; all are required.
 type Deps struct {
 	Store  Store
-	Parse  func(body []byte) ([]issuance.Operation, error) // an error means that D1 need not try again
+	Parse  func(body []byte) ([]issuance.Operation, error) // an error means that there are none to be read
 	Sealer Sealer
 	Digest func(parts ...string) []byte // keyed
 	Now    func() time.Time             // UTC
@@ -156,8 +156,11 @@ func (r *Receiver) read(w http.ResponseWriter, req *http.Request) ([]byte, *fail
 func (r *Receiver) take(ctx context.Context, issuer string, body []byte) (issuance.Applied, *failure) {
 	var applied issuance.Applied
 	operations, err := r.deps.Parse(body)
-	if err != nil {
-		return applied, &failure{http.StatusBadRequest, "not a JSON object with a list of operations", nil}
+	if err != nil && !json.Valid(body) {
+		return applied, &failure{http.StatusBadRequest, "not JSON", nil}
+	}
+	if err != nil { // it is news, in a form D1 has not used before; a refusal would lose it
+		r.deps.Log.Error().Str("stage", stage).Str("issuer", issuer).Msg("notification kept unread: it is no list of operations")
 	}
 	digest := r.deps.Digest("notification", issuer, string(body))
 	sealed, err := r.deps.Sealer.Seal(body, AdditionalData(issuer, digest))

@@ -33,7 +33,7 @@ func ParseControl(file []byte) (issuance.Control, error) {
 	}
 	file = bytes.TrimPrefix(file, []byte("\xEF\xBB\xBF"))
 	if err := uniqueMembers(file); err != nil {
-		return c, fmt.Errorf("control file: %w", err)
+		return c, fmt.Errorf("control file: %s", shorten(err.Error()))
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(file))
 	if err != nil {
@@ -44,7 +44,7 @@ func ParseControl(file []byte) (issuance.Control, error) {
 		return c, err
 	}
 	if err := schema.Validate(value); err != nil {
-		return c, fmt.Errorf("control file: %s", explain(err))
+		return c, fmt.Errorf("control file: %s", shorten(explain(err)))
 	}
 	if err := json.Unmarshal(file, &c); err != nil {
 		return issuance.Control{}, fmt.Errorf("control file: %w", err)
@@ -82,6 +82,17 @@ var controlSchema = sync.OnceValues(func() (*jsonschema.Schema, error) {
 	}
 	return s, nil
 })
+
+// maxReason is the most bytes of an error that are told: its texts repeat
+// names and values of the file, which may be of any length.
+const maxReason = 1000
+
+func shorten(text string) string {
+	if len(text) <= maxReason {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxReason], "") + "..."
+}
 
 // explain puts the leaves of a schema error in one line, in a fixed order.
 func explain(err error) string {

@@ -2,8 +2,10 @@ package orderfile
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -130,4 +132,18 @@ func FuzzParseControl(f *testing.F) {
 			t.Error("does not survive a round trip")
 		}
 	})
+}
+
+// TestControlErrorIsBounded: it goes into the store, the receipt and the log.
+func TestControlErrorIsBounded(t *testing.T) {
+	for _, file := range []string{
+		`{"file": "` + strings.Repeat("é", 60000) + `"}`,
+		`{"` + strings.Repeat("x", 60000) + `": 1}`,
+		`{"` + strings.Repeat("x", 60000) + `": 1, "` + strings.Repeat("x", 60000) + `": 1}`,
+	} {
+		_, err := ParseControl([]byte(file))
+		if err == nil || len(err.Error()) > 1100 || !utf8.ValidString(err.Error()) {
+			t.Errorf("%d bytes of error", len(fmt.Sprint(err)))
+		}
+	}
 }

@@ -172,6 +172,16 @@ func TestHeader(t *testing.T) {
 	}
 }
 
+// TestHeaderErrorIsBounded: it goes into the store, the receipt and the log.
+func TestHeaderErrorIsBounded(t *testing.T) {
+	_, err := NewDecoder(strings.NewReader(strings.TrimSuffix(header(), "\n")+strings.Repeat(",pan", 15000)+"\n"), Options{})
+	if err == nil || len(err.Error()) > 5000 {
+		t.Errorf("%d bytes of error", len(fmt.Sprint(err)))
+	} else if !strings.HasSuffix(err.Error(), "; and 14940 more") {
+		t.Errorf("...%s", err.Error()[len(err.Error())-100:])
+	}
+}
+
 // TestHeaderErrorRepeatsNoData: a file without a header starts with a row.
 func TestHeaderErrorRepeatsNoData(t *testing.T) {
 	file := encoded(t, fullRow())

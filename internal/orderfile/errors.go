@@ -16,14 +16,21 @@ type HeaderError struct {
 	Hint     string                      // the likely cause, if there is one
 }
 
-// Error lists all problems in one line.
+// maxProblems is how many problems of a header are told: all columns may be
+// wrong, but a line full of repeated names is a line of noise.
+const maxProblems = 60
+
+// Error lists the problems in one line.
 func (e *HeaderError) Error() string {
-	texts := make([]string, 0, len(e.Problems)+1)
+	var texts []string
 	if e.Hint != "" {
 		texts = append(texts, e.Hint)
 	}
-	for _, p := range e.Problems {
+	for _, p := range e.Problems[:min(len(e.Problems), maxProblems)] {
 		texts = append(texts, p.String())
+	}
+	if more := len(e.Problems) - maxProblems; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
 	return "header: " + strings.Join(texts, "; ")
 }

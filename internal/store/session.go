@@ -41,6 +41,11 @@ func (s *Store) StartSession(ctx context.Context, node string) (session string, 
 	if err != nil {
 		return "", fmt.Errorf("start session: %w", err)
 	}
+	// The process that looks at the lock may be another user's. The directory
+	// keeps strangers out.
+	if err := lock.Chmod(0o644); err != nil {
+		return "", fmt.Errorf("start session: %w", errors.Join(err, lock.Close()))
+	}
 	// The lock is held before the row can be seen, so that nobody takes a
 	// session that begins for a dead one.
 	err = s.write(ctx, "start session", func(t *tx) error {
@@ -83,7 +88,7 @@ func (s *Store) alive(session string) bool {
 	if session == s.sessionID() {
 		return true
 	}
-	f, err := lockFile(s.sessionFile(session), os.O_RDWR)
+	f, err := lockFile(s.sessionFile(session), os.O_RDONLY)
 	if errors.Is(err, os.ErrNotExist) {
 		return false
 	}

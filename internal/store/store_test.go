@@ -239,6 +239,36 @@ func TestEndedSessionClaimsNothing(t *testing.T) {
 	}
 }
 
+// An operator may run a job as root. When that process dies, the daemon must be
+// able to see that its lock is free, or its orders are submitting for ever.
+func TestOtherUsersSeeTheLock(t *testing.T) {
+	file := storetest.SQLite(t)
+	s, other := file.Open(t, nil), file.Open(t, nil)
+	claimed(t, s)
+	locks, err := filepath.Glob(string(file) + ".sessions/*")
+	if err != nil || len(locks) != 1 {
+		t.Fatalf("lock files: %v, %v", locks, err)
+	}
+	if info, err := os.Stat(locks[0]); err != nil || info.Mode().Perm()&0o044 != 0o044 {
+		t.Errorf("the lock file's mode is %v, %v", info.Mode(), err)
+	}
+	if info, err := os.Stat(filepath.Dir(locks[0])); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the mode of its directory is %v, %v", info.Mode(), err)
+	}
+	if err := os.Chmod(locks[0], 0o444); err != nil { // as it is to a user who does not own it
+		t.Fatal(err)
+	}
+	if n, err := other.RecoverSessions(t.Context(), 0); err != nil || n != 0 {
+		t.Errorf("%d orders were taken from a living process, %v", n, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := other.RecoverSessions(t.Context(), 0); err != nil || n != 1 {
+		t.Errorf("%d orders of the dead process became unknown, %v", n, err)
+	}
+}
+
 // A process that reaches the database by another name is still its neighbour.
 func TestSessionsBehindALink(t *testing.T) {
 	file := storetest.SQLite(t)

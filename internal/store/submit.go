@@ -71,6 +71,14 @@ func (t *tx) claim(claims []issuance.Claim, no int64, u issuance.Urgency, max in
 	return append(claims, ready...), nil
 }
 
+// StillClaimed reports whether an order is still submitting in the given attempt
+// of a session. A claim that has waited may have been overtaken by news.
+func (s *Store) StillClaimed(ctx context.Context, session string, ref issuance.Ref, attempt int) (bool, error) {
+	found, err := one(s.reader(ctx), []any{new(int64)}, `SELECT o.ref FROM orders o
+		WHERE o.ref = $1 AND o.state = 'submitting' AND o.session = $2 AND o.attempts = $3`, int64(ref), session, attempt)
+	return found, wrap("look at a claim", err)
+}
+
 // RecordOutcomes writes what came of claims. That D1 took an order is evidence
 // and is believed from whomever it comes; any other outcome counts only while
 // the order is still submitting, in the same attempt of the same session, and

@@ -7,7 +7,9 @@
 //	         a correlation id, in one transaction: the intent is durable
 //	         before the first byte leaves
 //	send     workers open the sealed request, wait for the rate limit and call
-//	         D1; the next slice is claimed while the former is in flight
+//	         D1; the next slice is claimed while the former is in flight. A
+//	         claim that may have been overtaken while it waited, because it is
+//	         not the first attempt or waited long, is looked at once more
 //	record   outcomes are committed in groups, a fraction of a second late
 //
 // A process that dies anywhere in between leaves orders submitting under a

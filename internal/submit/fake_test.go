@@ -69,6 +69,13 @@ func (s *fakeStore) ClaimReady(_ context.Context, _, _ string, most int) ([]issu
 	return claims, nil
 }
 
+func (s *fakeStore) StillClaimed(_ context.Context, _ string, ref issuance.Ref, attempt int) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.order(ref)
+	return o.State == issuance.Submitting && o.Attempts == attempt, s.broken("look")
+}
+
 func (s *fakeStore) RecordOutcomes(_ context.Context, _ string, outcomes []issuance.Outcome) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,7 @@ type pass struct {
 	stop    context.CancelCauseFunc // ends going
 	brake   *brake
 	lanes   *lanes
-	work    chan issuance.Claim
+	work    chan waiting
 	low     chan struct{} // a hint that work runs low
 	sent    atomic.Int64
 	answers chan issuance.Outcome
@@ -35,10 +36,16 @@ type pass struct {
 	unsent []issuance.Ref
 }
 
+// waiting is a claim that waits to be sent.
+type waiting struct {
+	issuance.Claim
+	since time.Time
+}
+
 func newPass(r *Runner) *pass {
 	return &pass{Runner: r, brake: r.newBrake(), lanes: newLanes(1),
 		// Room for two slices: the claimer never waits for room, it waits for low water.
-		work: make(chan issuance.Claim, 2*r.ClaimSize), low: make(chan struct{}, 1),
+		work: make(chan waiting, 2*r.ClaimSize), low: make(chan struct{}, 1),
 		answers: make(chan issuance.Outcome, r.FlushSize)}
 }
 
@@ -84,6 +91,7 @@ func (p *pass) claimAll(going context.Context) {
 	size := newSizer(min(p.InFlight, p.ClaimSize), p.ClaimSize, p.Now())
 	for going.Err() == nil {
 		// A claim is not given up half way: it might be durable already.
+		since := time.Now()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(going), p.DrainLimit)
 		claims, err := p.Store.ClaimReady(ctx, p.IssuerID, p.Session, size.next(p.sent.Load(), p.Now()))
 		cancel()
@@ -96,7 +104,7 @@ func (p *pass) claimAll(going context.Context) {
 		}
 		p.sum.Claimed += len(claims)
 		for _, c := range claims {
-			p.work <- c
+			p.work <- waiting{c, since}
 		}
 		p.awaitLow(going, len(claims))
 	}
@@ -128,7 +136,8 @@ func (p *pass) sendAll(going, calls context.Context) {
 
 // send sees one order through, from the decision to send to its outcome. It
 // reports false when nothing was sent.
-func (p *pass) send(going, calls context.Context, c issuance.Claim) bool {
+func (p *pass) send(going, calls context.Context, w waiting) bool {
+	c := w.Claim
 	if !p.lanes.enter(going) {
 		return false
 	}
@@ -149,12 +158,12 @@ func (p *pass) send(going, calls context.Context, c issuance.Claim) bool {
 		p.stop(fmt.Errorf("wait for the rate limit: %w", err))
 		return false
 	}
-	if going.Err() != nil {
+	if going.Err() != nil || !p.stillClaimed(going, w) {
 		done()
 		return false
 	}
 	p.sent.Add(1)
-	operationID, err := p.Send(calls, c, body)
+	operationID, err := p.call(calls, c, body)
 	done()
 	out, told := p.judge(c, operationID, err, p.Now())
 	p.learn(told)
@@ -166,6 +175,36 @@ func (p *pass) send(going, calls context.Context, c issuance.Claim) bool {
 	}
 	p.answers <- out
 	return true
+}
+
+// stillClaimed looks once more at a claim that may have been overtaken while it
+// waited: by news of an earlier attempt, after all, or by a process that took
+// this one for dead.
+func (p *pass) stillClaimed(going context.Context, w waiting) bool {
+	if w.Attempt == 1 && time.Since(w.since) < p.Settle {
+		return true
+	}
+	still, err := p.Store.StillClaimed(going, p.Session, w.Ref, w.Attempt)
+	if err != nil {
+		p.stop(fmt.Errorf("look at a claim again: %w", err))
+	}
+	return err == nil && still
+}
+
+var errPanic = errors.New("sending panicked")
+
+// call sends. The recover is here because workers are goroutines of their own:
+// one order that brings out a bug would end the daemon, and again when it is
+// sent again.
+func (p *pass) call(ctx context.Context, c issuance.Claim, body []byte) (operationID string, err error) {
+	defer func() {
+		if recover() != nil { // its value may hold data of the order, the stack does not
+			p.Log.Error().Str("stage", "submit").Str("issuer", p.IssuerID).Err(fmt.Errorf("%w:\n%s", errPanic, debug.Stack())).
+				Msg("panic while sending an order")
+			operationID, err = "", errPanic
+		}
+	}()
+	return p.Send(ctx, c, body)
 }
 
 // learn opens or closes lanes after an answer, or stops the run.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,6 +110,62 @@ func TestFewOrders(t *testing.T) {
 					t.Errorf("error %v, want %v", err, tt.want)
 				}
 				b.check(t, tt.states)
+			})
+		})
+	}
+}
+
+// A bug that one order or answer brings out ends neither the daemon nor the
+// run. Nobody knows how far the request got.
+func TestPanicWhileSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 40, Config{InFlight: 4}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
+			if c.OrderID == "ord-00020" {
+				panic("4111111111111111")
+			}
+			return accept(ctx, i, c)
+		})
+		if _, err := b.RunOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.check(t, states{issuance.Submitted: 39, issuance.Unknown: 1})
+		if log := b.log.String(); strings.Contains(log, "4111") || !strings.Contains(log, "panic") {
+			t.Errorf("the log says %s", log)
+		}
+	})
+}
+
+// A claim may wait long for the rate limit, an hour when D1 says so. What comes
+// to be known of the order meanwhile must keep it from being sent.
+func TestNewsWhileAClaimWaits(t *testing.T) {
+	for name, tt := range map[string]struct {
+		attempts int // before
+		waits    time.Duration
+		news     func(s *fakeStore)
+		state    issuance.State
+	}{
+		"D1 reports on an earlier attempt": {1, time.Second,
+			func(s *fakeStore) { _ = s.notify(production("ord-00001")) }, issuance.Submitted},
+		"another process took us for dead": {0, 10 * time.Minute, (*fakeStore).recover, issuance.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, 1, Config{}, accept)
+				b.store.orders[0].Attempts = tt.attempts
+				b.limiter.limit = make(chan struct{})
+				ended := make(chan error)
+				go func() { _, err := b.RunOnce(t.Context()); ended <- err }()
+				synctest.Wait()
+				tt.news(b.store)
+				wait(tt.waits)
+				close(b.limiter.limit)
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+				if len(b.sent) != 0 {
+					t.Errorf("sent %q", b.sent)
+				}
+				b.check(t, states{tt.state: 1})
 			})
 		})
 	}

@@ -31,6 +31,9 @@ type Store interface {
 	// first, and returns when that is durable. None are left when it returns
 	// none.
 	ClaimReady(ctx context.Context, issuerID, session string, max int) ([]issuance.Claim, error)
+	// StillClaimed reports whether an order is still to be sent in the attempt
+	// of a claim.
+	StillClaimed(ctx context.Context, session string, ref issuance.Ref, attempt int) (bool, error)
 	// RecordOutcomes commits outcomes, all or none. Repeating it does no harm.
 	RecordOutcomes(ctx context.Context, session string, outcomes []issuance.Outcome) error
 	// Release makes claimed orders that were not sent ready again, without

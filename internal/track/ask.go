@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -85,7 +86,7 @@ func (r *Runner) askOne(ctx context.Context, o issuance.Order, stop context.Canc
 		return reply{}, false
 	}
 	defer done()
-	operations, err := r.Issuer.ProductionStatus(ctx, o.CardID, "track-"+rand.Text())
+	operations, err := r.productionStatus(ctx, o.CardID)
 	if err == nil {
 		return reply{order: o, operations: operations}, true
 	}
@@ -97,6 +98,21 @@ func (r *Runner) askOne(ctx context.Context, o issuance.Order, stop context.Canc
 		r.Limiter.Slow(e.After)
 	}
 	return reply{order: o, err: e}, true
+}
+
+var errPanic = errors.New("asking panicked")
+
+// productionStatus asks. The recover is here because workers are goroutines of
+// their own: one answer that brings out a bug would end the daemon.
+func (r *Runner) productionStatus(ctx context.Context, cardID string) (operations []issuance.Operation, err error) {
+	defer func() {
+		if recover() != nil { // its value may hold data of the answer, the stack does not
+			r.Log.Error().Str("stage", stage).Str("issuer", r.IssuerID).Err(fmt.Errorf("%w:\n%s", errPanic, debug.Stack())).
+				Msg("panic while asking about an order")
+			operations, err = nil, errPanic
+		}
+	}()
+	return r.Issuer.ProductionStatus(ctx, cardID, "track-"+rand.Text())
 }
 
 // recordLimit bounds how long recording may go on after the run was told to end.

@@ -319,6 +319,25 @@ func TestUnreachableForTheOnlyQuestion(t *testing.T) {
 	})
 }
 
+// A bug that one answer brings out ends neither the daemon nor the run.
+func TestPanicWhileAsking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{}, func(card string) ([]issuance.Operation, error) {
+			if card == "card-0002" {
+				panic("4111111111111111")
+			}
+			return []issuance.Operation{produce("ord" + strings.TrimPrefix(card, "card"))}, nil
+		})
+		for range 3 {
+			b.store.add(issuance.Order{State: issuance.Unknown, Attempts: 1})
+		}
+		sum, err := b.RunOnce(t.Context())
+		if err != nil || sum.Found != 2 || sum.Errors != 1 || b.store.orders[1].State != issuance.Unknown {
+			t.Errorf("summary %+v, error %v", sum, err)
+		}
+	})
+}
+
 func TestThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Config{}, func(string) ([]issuance.Operation, error) {

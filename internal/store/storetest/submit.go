@@ -157,9 +157,16 @@ func lateSuccess(w *world) {
 func outcomeAfterNews(w *world) {
 	w.accepted("a")
 	c := w.claim(1)[0]
+	still := func(session string, attempt int) bool {
+		ok, err := w.s.StillClaimed(w.ctx(), session, c.Ref, attempt)
+		w.must(err)
+		return ok
+	}
+	w.equal([]bool{still(w.session, 1), still(w.session, 2), still("another", 1)}, []bool{true, false, false})
 	op := produce("a", issuance.DataPrepared, w.clock.now())
 	op.OperationID = ""
 	w.notify("n", op)
+	w.equal(still(w.session, 1), false)
 	w.record(outcome(c, issuance.Refused))
 	w.wantState("a", issuance.Submitted)
 	w.record(outcome(c, issuance.Submitted))
