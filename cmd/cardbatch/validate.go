@@ -40,6 +40,9 @@ file if that lies beside it, and shows what it would reject and why. Nothing is
 moved, stored or sent; earlier files are not looked at. Values of sensitive
 columns are never shown.
 
+With --source, a file is read in the format of that source of the configuration;
+without it, in the format of the contract in schemas/.
+
 Without a configuration, the products of the sample configuration are the rules.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
@@ -73,7 +76,7 @@ Without a configuration, the products of the sample configuration are the rules.
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&source, "source", "", "apply the rules of this `source` of the configuration: issuer, environment, policy")
+	cmd.Flags().StringVar(&source, "source", "", "apply the format and the rules of this `source` of the configuration: compression, charset, columns, issuer, environment, policy")
 	return cmd
 }
 

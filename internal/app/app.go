@@ -145,7 +145,11 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 
 	// Intake, made anew for every run, which may be about some sources only.
-	a.intake = intake.Config{Sources: a.intakeSources(), Store: a.store, Sealer: ring, Fingerprint: fingerprinter,
+	sources, err := a.intakeSources()
+	if err != nil {
+		return nil, err
+	}
+	a.intake = intake.Config{Sources: sources, Store: a.store, Sealer: ring, Fingerprint: fingerprinter,
 		Session: session, Now: a.now, Logger: a.log}
 
 	// What D1 tells us.

@@ -68,10 +68,12 @@ func RulesOf(cfg *config.Config, source string, now func() time.Time) (Rules, er
 	i := cfg.Issuer(s.Issuer)
 	rules.IssuerID, rules.Environment, rules.JWEKids = i.ID, i.Environment, i.JWEKeyIDs()
 	rules.Accept, rules.MaxRejects = s.Accept, 1
-	rules.MaxSize, rules.MaxRows = int64(s.MaxSize), s.MaxRows
 	rules.BusinessDates, rules.Location = businessDates(s), i.TimeZone.Location
 	if s.MaxRejects != nil {
 		rules.MaxRejects = float64(*s.MaxRejects) / 100
 	}
-	return rules, nil
+	rules.MaxSize, rules.MaxRows = int64(s.MaxSize), s.MaxRows
+	var err error
+	rules.Layout, rules.Unwrap, err = sourceFormat(s)
+	return rules, err
 }

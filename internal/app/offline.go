@@ -32,12 +32,15 @@ type Rules struct {
 	Environment string   // empty: what the control file says
 	Accept      string   // of config.Source; empty: rows
 	MaxRejects  float64  // 0 to 1
-	MaxSize     int64    // 0: any
-	MaxRows     int64    // 0: as many as there can be
 	// BusinessDates are those of the source, nil for any.
 	BusinessDates *intake.DateRange
 	Location      *time.Location // of the business dates; nil: UTC
+	MaxSize       int64          // bytes; 0: any
+	MaxRows       int64          // 0: as many as there can be
 	Now           func() time.Time
+
+	Layout *orderfile.Layout                  // nil: that of the contract
+	Unwrap func(io.Reader) (io.Reader, error) // nil: the file is plain CSV
 }
 
 // Verdict is what intake would make of a file.
@@ -80,7 +83,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 		Name: "offline", IssuerID: rules.IssuerID, Environment: rules.Environment, Location: time.UTC,
 		Drop: desk, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*",
 		Completion: intake.ByQuiet, Observations: 1, Accept: intake.AcceptRows, MaxRejects: 1,
-		MaxBytes: 1 << 62, MaxRows: issuance.MaxRows, Encoder: noEncoder{},
+		MaxBytes: 1 << 62, MaxRows: issuance.MaxRows, Unwrap: rules.Unwrap, Layout: rules.Layout, Encoder: noEncoder{},
 		Rules: func(now time.Time) intake.Checker {
 			return validate.New(validate.Rules{Products: rules.Products, Now: now, JWEKids: rules.JWEKids})
 		},

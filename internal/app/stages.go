@@ -40,9 +40,13 @@ func (a *App) pickup(ctx context.Context, task schedule.Task) (schedule.Result, 
 }
 
 // intakeSources makes the sources as intake knows them.
-func (a *App) intakeSources() []intake.Source {
+func (a *App) intakeSources() ([]intake.Source, error) {
 	var sources []intake.Source
 	for _, s := range a.cfg.Sources {
+		layout, unwrap, err := sourceFormat(s)
+		if err != nil {
+			return nil, err
+		}
 		i := a.issuer(s.Issuer)
 		maxRejects := 1.0
 		if s.MaxRejects != nil {
@@ -55,13 +59,13 @@ func (a *App) intakeSources() []intake.Source {
 			Completion: intake.Completion(s.Completion), Observations: s.Observations,
 			Accept: intake.Accept(s.Accept), MaxRejects: maxRejects, MaxBytes: int64(s.MaxSize), MaxRows: s.MaxRows,
 			Sequence: intake.Sequence(s.Sequence), BusinessDates: businessDates(s),
-			Encoder: i.encoder,
+			Unwrap: unwrap, Layout: layout, Encoder: i.encoder,
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: a.products, Now: now, JWEKids: i.JWEKeyIDs()})
 			},
 		})
 	}
-	return sources
+	return sources, nil
 }
 
 func businessDates(s config.Source) *intake.DateRange {

@@ -264,3 +264,41 @@ func TestNoFileIsNotAProblemOfContent(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The format in the sample is commented out, but it is a good one.
+func TestSampleFormat(t *testing.T) {
+	text, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, block, _ := strings.Cut(string(text), "    # format:\n")
+	var lines []string
+	rest := ""
+	for line := range strings.Lines(block) {
+		if inside, ok := strings.CutPrefix(line, "    #   "); ok && rest == "" {
+			lines = append(lines, "      "+inside)
+		} else {
+			rest += line
+		}
+	}
+	path := filepath.Join(t.TempDir(), "cardbatch.yaml")
+	if err := os.WriteFile(path, []byte(before+"    format:\n"+strings.Join(lines, "")+rest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := c.Sources[0].Format
+	if f.Delimiter != ";" || f.Columns["delivery_city"] != "Ort" || f.Values["issuance"]["N"] != "CREATION" || !f.Rows().ExtraColumns {
+		t.Errorf("the format is %+v", f)
+	}
+	if got := c.Sources[0].Pattern; got != "*.csv.gz" {
+		t.Errorf("pattern %q", got)
+	}
+	for _, f := range strictyaml.Fields(reflect.TypeFor[config.Format]()) {
+		if reflect.ValueOf(c.Sources[0].Format).FieldByIndex(f.Index).IsZero() {
+			t.Errorf("%s is not shown", f.Name)
+		}
+	}
+}

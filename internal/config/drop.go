@@ -79,8 +79,12 @@ type Source struct {
 	// Directories are relative to the drop's root.
 	Directories Directories `yaml:"directories"`
 	// Pattern is the shape of order file names, with *, ? and [a-z]. It is
-	// matched against the name alone. Default: *.csv.
+	// matched against the name alone. Default: *.csv, compressed *.csv.gz or
+	// *.csv.zip.
 	Pattern string `yaml:"pattern"`
+	// Format is how its files are written, where that differs from the
+	// contract in schemas/.
+	Format Format `yaml:"format"`
 	// Completion is control or quiet. Default: control.
 	Completion string `yaml:"completion"`
 	// Observations is how many successive looks must find the same size and

@@ -67,11 +67,13 @@ type Source struct {
 	MaxBytes      int64
 	MaxRows       int64
 
-	// Unwrap turns the dropped bytes into CSV in the agreed form: decryption,
-	// decompression, character set. Nil: they are that already. What is wrong
+	// Unwrap turns the dropped bytes into CSV: decryption, decompression. Nil:
+	// they are that already. What is wrong
 	// with the file it reports as an [issuance.FileError], at the latest at the
 	// end of the file, which the reader must reach before anything is decided.
 	Unwrap func(io.Reader) (io.Reader, error)
+	// Layout is the format of the CSV. Nil: that of the contract.
+	Layout *orderfile.Layout
 	// Rules returns the rules as they are at a time: expiries are judged by it.
 	Rules   func(now time.Time) Checker
 	Encoder Encoder

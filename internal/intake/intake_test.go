@@ -111,7 +111,9 @@ func TestRefusedFiles(t *testing.T) {
 		{"header", issuance.HeaderInvalid, func(g *generated) {
 			g.content = bytes.Replace(g.content, []byte("order_id"), []byte("orderid"), 1)
 		}},
-		{"not text", issuance.FileUnreadable, func(g *generated) { g.content = append([]byte("PK\x03\x04"), g.content...) }},
+		{"not text", issuance.FileUnreadable, func(g *generated) { g.content = append([]byte("order_id\x00"), g.content...) }},
+		{"compressed", issuance.CompressionInvalid, func(g *generated) { g.content = append([]byte("PK\x03\x04"), g.content...) }},
+		{"another charset", issuance.CharsetInvalid, func(g *generated) { g.content = append([]byte("\xFF\xFE"), g.content...) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

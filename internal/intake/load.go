@@ -118,7 +118,7 @@ func (s *Stage) decode(ctx context.Context, src *Source, m *meter, result *loade
 	if err != nil {
 		return m.judge(src, result, err)
 	}
-	d, err := orderfile.NewDecoder(in, orderfile.Options{})
+	d, err := orderfile.NewDecoder(in, orderfile.Options{Layout: src.Layout})
 	if err != nil {
 		return m.judge(src, result, err)
 	}
@@ -185,6 +185,7 @@ func (s *Stage) order(src *Source, rules Checker, b *issuance.Batch, rec *orderf
 	n.Ref, n.Line, n.IssuerID = issuance.NewRef(b.No, rec.RowNo), rec.Line, src.IssuerID
 	instruction, found := rules.Check(*rec)
 	if len(found) > 0 {
+		src.Layout.Explain(found)
 		for i := range found {
 			found[i].Ref, found[i].Line = n.Ref, rec.Line
 		}
@@ -281,6 +282,7 @@ func (m *meter) Read(p []byte) (int, error) {
 // one that cannot be read now, which stays an error.
 func (m *meter) judge(src *Source, result *loaded, err error) error {
 	var header *orderfile.HeaderError
+	var format *orderfile.FormatError
 	var file *issuance.FileError
 	switch {
 	case m.err != nil:
@@ -291,6 +293,8 @@ func (m *meter) judge(src *Source, result *loaded, err error) error {
 		result.fault = refuse(file.Code, "%s", file.Text)
 	case errors.As(err, &header):
 		result.fault = refuse(issuance.HeaderInvalid, "%v", header)
+	case errors.As(err, &format) && format.Code != "":
+		result.fault = refuse(format.Code, "%v", format)
 	default:
 		result.fault = refuse(issuance.FileUnreadable, "%v", err)
 	}

@@ -24,6 +24,8 @@ const (
 	TooManyRejects       Code = "TOO_MANY_REJECTS"
 	EmptyFile            Code = "EMPTY_FILE"                 // no rows and no control file that says so
 	BusinessDateRange    Code = "BUSINESS_DATE_OUT_OF_RANGE" // too far back or ahead of our clock
+	CharsetInvalid       Code = "CHARSET_INVALID"
+	CompressionInvalid   Code = "COMPRESSION_INVALID"
 )
 
 // Codes of a row that is rejected.

@@ -79,3 +79,41 @@ func BenchmarkDecode(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "rows/s")
 }
+
+// BenchmarkDecodeFormat reads the same rows in a bank's own format.
+func BenchmarkDecodeFormat(b *testing.B) {
+	named := map[string]string{}
+	for _, name := range Schema().Names() {
+		named[name] = "F_" + name
+	}
+	for name, f := range map[string]Format{
+		"charset": {Charset: Windows1252}, "utf-16": {Charset: UTF16},
+		"columns and values": {Delimiter: ";", Columns: named, Values: map[string]map[string]string{"issuance": {"N": "CREATION", "R": "RENEWAL"}}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			l := layoutOf(b, f)
+			rows := make([]*Row, 1000)
+			for i := range rows {
+				rows[i] = fullRow()
+			}
+			file := encodedAs(b, l, rows...)
+			b.SetBytes(int64(len(file)))
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				d, err := NewDecoder(bytes.NewReader(file), Options{Layout: l})
+				for err == nil {
+					var rec Record
+					if rec, err = d.Next(); rec.Err != nil {
+						b.Fatal("unreadable")
+					}
+					n++
+				}
+				if !errors.Is(err, io.EOF) {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/gocarina/gocsv"
 
 	"cardbatch/internal/issuance"
-	"cardbatch/internal/tableschema"
 )
 
 // DefaultMaxRow bounds a row unless [Options] say otherwise. The longest legal
@@ -21,7 +21,8 @@ const DefaultMaxRow = 64 << 10
 
 // Options are a source's peculiarities.
 type Options struct {
-	MaxRow int // bytes of a row, line breaks included; 0: DefaultMaxRow
+	MaxRow int     // bytes of a row, line breaks included; 0: DefaultMaxRow
+	Layout *Layout // nil: that of the contract
 }
 
 // Record is one row of the file, good or not.
@@ -36,9 +37,11 @@ type Record struct {
 
 // Decoder reads the rows of an order file. It is for one goroutine.
 type Decoder struct {
-	schema  *tableschema.Schema
+	*Layout
 	frames  *framer
-	header  []byte
+	header  []byte // in our names
+	places  []int  // by column of the file: position in the schema, -1: ignored
+	text    []byte // of the row, converted to UTF-8
 	stage   *stage
 	rows    *gocsv.Unmarshaller
 	last    Record
@@ -64,7 +67,14 @@ func NewDecoder(r io.Reader, o Options) (*Decoder, error) {
 	if o.MaxRow <= 0 {
 		o.MaxRow = DefaultMaxRow
 	}
-	d := &Decoder{schema: Schema(), frames: newFramer(r, o.MaxRow), stage: &stage{}}
+	d := &Decoder{Layout: o.Layout, stage: &stage{}}
+	if d.Layout == nil {
+		d.Layout = contract()
+	}
+	if d.charset == UTF16 {
+		r = &utf16Reader{r: r}
+	}
+	d.frames = newFramer(r, o.MaxRow, d.delim)
 	if err := d.skipMark(); err != nil {
 		return nil, err
 	}
@@ -74,25 +84,28 @@ func NewDecoder(r io.Reader, o Options) (*Decoder, error) {
 	return d, d.reset()
 }
 
-// skipMark drops a byte order mark and recognizes files that are not text.
+// skipMark drops a byte order mark and recognizes files that are not the text
+// that was agreed.
 func (d *Decoder) skipMark() error {
 	head, err := d.frames.peek(4)
 	switch {
 	case err != nil:
-		return fmt.Errorf("read order file: %w", err)
-	case bytes.HasPrefix(head, []byte("\xEF\xBB\xBF")):
-		d.frames.skip(3)
-	case bytes.HasPrefix(head, []byte{0xFF, 0xFE}), bytes.HasPrefix(head, []byte{0xFE, 0xFF}):
-		return &FormatError{Line: 1, Text: "the file is UTF-16, UTF-8 is agreed"}
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte{0x1F, 0x8B}):
-		return &FormatError{Line: 1, Text: "the file is compressed, plain text is agreed"}
+		return d.readError(err)
 	case len(head) == 0:
 		return &HeaderError{Hint: "the file is empty, it has not even a header"}
+	case d.charset == UTF16: // its byte order mark has been read
+		return nil
+	case d.charset == UTF8 && bytes.HasPrefix(head, []byte("\xEF\xBB\xBF")):
+		d.frames.skip(3)
+		return nil
 	}
-	return nil
+	return checkMark(head, d.charset)
 }
 
 func (d *Decoder) readHeader() error {
+	if d.frames.endsLinesWithCR() {
+		d.frames.useCR()
+	}
 	fr, err := d.frames.next()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -101,19 +114,69 @@ func (d *Decoder) readHeader() error {
 		return d.readError(err)
 	case fr.quote != quotesFine:
 		return &HeaderError{Hint: string(fr.quote)}
-	case !utf8.Valid(fr.raw) || bytes.IndexByte(fr.raw, 0) >= 0:
-		return &FormatError{Line: fr.line, Text: "the first line is not UTF-8 text"}
 	}
-	columns, err := csv.NewReader(bytes.NewReader(fr.raw)).Read()
+	text, wrong := d.decodeText(fr.raw)
+	switch {
+	case wrong >= 0:
+		return &FormatError{Line: fr.line, Code: issuance.CharsetInvalid, Text: d.wrongByte(fr, wrong)}
+	case bytes.IndexByte(text, 0) >= 0:
+		return &FormatError{Line: fr.line, Text: "the first line is not text, it has NUL bytes"}
+	}
+	r := csv.NewReader(bytes.NewReader(text))
+	r.Comma = rune(d.delim)
+	columns, err := r.Read()
 	if err != nil {
 		return &HeaderError{Hint: "the first line is not CSV"}
 	}
-	if problems := d.schema.CheckHeader(columns); len(problems) > 0 {
-		return newHeaderError(d.schema, columns, problems)
+	places, problems := d.place(columns)
+	if len(problems) > 0 {
+		return newHeaderError(d.Layout, columns, problems)
 	}
-	d.header = terminated(fr.raw)
+	d.places, d.header = places, d.ourHeader(places)
 	d.cutOff = !fr.ended
 	return nil
+}
+
+// decodeText returns the UTF-8 of a row and the position of the first byte in
+// it that is no character of the charset, -1 when there is none.
+func (d *Decoder) decodeText(raw []byte) ([]byte, int) {
+	if d.bytes == nil {
+		if utf8.Valid(raw) {
+			return raw, -1
+		}
+		return raw, firstInvalid(raw)
+	}
+	if ascii(raw) {
+		return raw, -1
+	}
+	var wrong int
+	d.text, wrong = d.bytes.decode(d.text[:0], raw)
+	return d.text, wrong
+}
+
+func firstInvalid(raw []byte) int {
+	for i := 0; i < len(raw); {
+		r, size := utf8.DecodeRune(raw[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+// wrongByte says where a byte is that is no character. Offsets count the bytes
+// of the text as it was before any conversion.
+func (d *Decoder) wrongByte(fr frame, at int) string {
+	offset := fr.offset + int64(at)
+	if d.bytes == nil {
+		return fmt.Sprintf("the byte at offset %d is not UTF-8 text; is the file in ISO-8859-1 or Windows-1252?", offset)
+	}
+	text := fmt.Sprintf("the byte at offset %d, 0x%02X, is not a character of %s", offset, fr.raw[at], d.charset)
+	if d.charset != Windows1252 {
+		text += "; is the file in Windows-1252 or UTF-8?"
+	}
+	return text
 }
 
 // reset starts gocsv on the header that was found right.
@@ -121,6 +184,7 @@ func (d *Decoder) reset() error {
 	d.stage.pending = d.header
 	r := csv.NewReader(d.stage)
 	r.ReuseRecord = true
+	r.Comma = rune(d.delim)
 	rows, err := gocsv.NewUnmarshaller(r, &Row{})
 	if err != nil {
 		return fmt.Errorf("prepare rows: %w", err)
@@ -151,18 +215,19 @@ func (d *Decoder) decode(fr frame, rec *Record) *issuance.RowError {
 	case fr.quote != quotesFine:
 		rec.Row.OrderID = d.orderID(fr.raw)
 		return rec.fault(issuance.BadQuote, string(fr.quote))
-	case fr.fields != len(d.schema.Fields):
+	case fr.fields != len(d.places):
 		rec.Row.OrderID = d.orderID(fr.raw)
 		fields := "fields"
 		if fr.fields == 1 {
 			fields = "field"
 		}
 		return rec.fault(issuance.FieldCount,
-			fmt.Sprintf("the row has %d %s, the header has %d", fr.fields, fields, len(d.schema.Fields)))
+			fmt.Sprintf("the row has %d %s, the header has %d", fr.fields, fields, len(d.places)))
 	}
-	d.stage.pending = fr.raw // gocsv copies it before the framer goes on
+	text, wrong := d.decodeText(fr.raw)
+	d.stage.pending = text // gocsv copies it before the framer goes on
 	if !fr.ended {
-		d.stage.pending = terminated(fr.raw)
+		d.stage.pending = terminated(text)
 	}
 	row, err := d.rows.Read()
 	if err != nil {
@@ -174,9 +239,12 @@ func (d *Decoder) decode(fr frame, rec *Record) *issuance.RowError {
 		return rec.fault(issuance.BadQuote, "the row is not CSV")
 	}
 	rec.Row = row.(*Row)
-	if !utf8.Valid(fr.raw) {
-		return rec.fault(issuance.FormatInvalid, "not UTF-8 text in "+strings.Join(d.notText(rec.Row), ", ")+
-			"; is the file in ISO-8859-1 or Windows-1252?")
+	d.finish(rec.Row)
+	if d.bytes != nil && looksUTF8(fr.raw) {
+		return rec.fault(issuance.FormatInvalid, fmt.Sprintf("the row is in UTF-8, %s is agreed", d.charset))
+	}
+	if wrong >= 0 {
+		return rec.fault(issuance.FormatInvalid, strings.Join(append(d.notText(rec.Row), d.wrongByte(fr, wrong)), ": "))
 	}
 	return nil
 }
@@ -188,29 +256,38 @@ func (r *Record) fault(code issuance.Code, text string) *issuance.RowError {
 // orderID returns what is in the place of order_id in a row that cannot be
 // taken apart, so that the report can name the order.
 func (d *Decoder) orderID(raw []byte) string {
-	at := d.schema.Index("order_id")
-	fields := bytes.SplitN(trimLineEnd(raw), []byte{d.frames.delim}, at+2)
-	if at >= len(fields) {
+	at := slices.Index(d.places, d.schema.Index("order_id"))
+	fields := bytes.SplitN(trimLineEnd(raw), []byte{d.delim}, at+2)
+	if at < 0 || at >= len(fields) {
 		return ""
 	}
-	return strings.ToValidUTF8(strings.Trim(string(fields[at]), `"`), "\uFFFD")
+	text, _ := d.decodeText(fields[at])
+	return strings.ToValidUTF8(strings.Trim(string(text), `"`), "\uFFFD")
 }
 
-// notText names the columns that are not UTF-8.
+// notText names the columns that have bytes which are no text, in one string if
+// there are any: ignored columns can have them, too.
 func (d *Decoder) notText(row *Row) []string {
 	d.scratch = row.AppendValues(d.scratch[:0])
 	var names []string
 	for i, v := range d.scratch {
-		if !utf8.ValidString(v) {
-			names = append(names, d.schema.Fields[i].Name)
+		if !utf8.ValidString(v) || (d.bytes != nil && strings.ContainsRune(v, utf8.RuneError)) {
+			names = append(names, d.label(i))
 		}
 	}
-	return names
+	if names == nil {
+		return nil
+	}
+	return []string{strings.Join(names, ", ")}
 }
 
 func (d *Decoder) readError(err error) error {
+	var wrong *FormatError
+	if errors.As(err, &wrong) {
+		return wrong
+	}
 	if errors.Is(err, errLineTooLong) {
-		return &FormatError{Line: d.frames.line, Text: fmt.Sprintf("longer than %d bytes; are the line ends LF or CRLF?", d.frames.max)}
+		return &FormatError{Line: d.frames.line, Text: fmt.Sprintf("longer than %d bytes; are the line ends LF, CRLF or CR?", d.frames.max)}
 	}
 	return fmt.Errorf("read order file after line %d: %w", d.frames.line, err)
 }

@@ -17,10 +17,22 @@
 //     whose quotes do not work out is taken to end with its first line: one row
 //     is reported and reading goes on with the next line.
 //
-// Errors come in three kinds. [Record.Err] is about one row. A [HeaderError]
-// or [FormatError] condemns the file: it will never get better. Any other error
-// is about reading and says nothing about the file: it may be read again.
+// A source whose files differ from the contract has a [Format], made ready as a
+// [Layout]: delimiter, charset, its own column names, constants, translated
+// values, columns that may be absent or extra. It is applied while reading, so
+// everything behind the decoder, digests of content included, sees the same row
+// whatever its format. Lines end with LF, CRLF or CR; the first line decides
+// whether CR counts.
 //
-// Blank lines are skipped, a byte order mark is ignored, and a line break in a
-// quoted value always arrives as LF.
+// Charsets of single bytes are converted row by row, after the rows have been
+// found: a byte that is no character, reported with its offset, costs one row.
+// UTF-16 is converted before, and a fault in it condemns the file. Single-byte
+// rows that can only be UTF-8 are refused, or they would print as "BesanÃ§on".
+//
+// Errors come in three kinds. [Record.Err] is about one row. A [HeaderError],
+// a [FormatError] or an [issuance.FileError] condemns the file: it will never
+// get better. Any other error is about reading and says nothing about the file:
+// it may be read again.
+//
+// Blank lines are skipped, and a line break in a quoted value arrives as LF.
 package orderfile

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"cardbatch/internal/issuance"
 	"cardbatch/internal/tableschema"
 )
 
@@ -36,14 +37,14 @@ func (e *HeaderError) Error() string {
 }
 
 // newHeaderError describes a header that has problems.
-func newHeaderError(schema *tableschema.Schema, columns []string, problems []tableschema.HeaderProblem) *HeaderError {
+func newHeaderError(l *Layout, columns []string, problems []tableschema.HeaderProblem) *HeaderError {
 	unknown := 0
 	for i := range problems {
 		if problems[i].Fault == tableschema.Unknown {
 			unknown++
 		}
 	}
-	hint := headerHint(schema, columns)
+	hint := headerHint(l, columns)
 	if known := len(columns) - unknown; known*2 < len(columns) {
 		// Likely not a header at all, and then these are somebody's data.
 		if hint == "" {
@@ -60,30 +61,48 @@ func newHeaderError(schema *tableschema.Schema, columns []string, problems []tab
 }
 
 // headerHint looks for the usual causes.
-func headerHint(schema *tableschema.Schema, columns []string) string {
-	if slices.ContainsFunc(columns, func(c string) bool { return strings.Contains(c, "\r") }) {
-		return "the lines end with CR, but LF or CRLF is agreed"
-	}
+func headerHint(l *Layout, columns []string) string {
 	if len(columns) == 1 {
-		for _, d := range []struct{ char, name string }{{";", "semicolons"}, {"\t", "tabs"}, {"|", "vertical bars"}} {
-			if names := strings.Split(columns[0], d.char); len(names) > 1 {
-				return fmt.Sprintf("the columns are separated by %s, but commas are agreed", d.name)
+		for _, d := range []byte{',', ';', '\t', '|'} {
+			if d != l.delim && strings.IndexByte(columns[0], d) >= 0 {
+				return fmt.Sprintf("the columns are separated by %s, but %s are agreed", delimiterName(d), delimiterName(l.delim))
 			}
 		}
 	}
 	var similar []string
+	names := l.names()
 	for _, c := range columns {
-		if schema.Index(c) >= 0 {
+		if slices.Contains(names, c) {
 			continue
 		}
-		if name, ok := schema.Similar(c); ok {
+		if name, ok := tableschema.Similar(c, names); ok {
 			similar = append(similar, name)
 		}
 	}
-	if len(similar) > 0 {
+	switch {
+	case len(similar) == 0:
+		return ""
+	case l.naming == nil:
 		return fmt.Sprintf("column names must be written exactly, lower case and without spaces: %s", strings.Join(similar, ", "))
+	default:
+		return fmt.Sprintf("column names must be written exactly: %s", strings.Join(similar, ", "))
 	}
-	return ""
+}
+
+// delimiterName names a delimiter in the plural.
+func delimiterName(d byte) string {
+	switch d {
+	case ',':
+		return "commas"
+	case ';':
+		return "semicolons"
+	case '\t':
+		return "tabs"
+	case '|':
+		return "vertical bars"
+	default:
+		return fmt.Sprintf("characters %q", d)
+	}
 }
 
 // maxShownColumn is the longest unknown column name worth repeating.
@@ -113,7 +132,8 @@ func showColumn(name string) string {
 // FormatError says that the file is not one of rows: it will not get better by
 // reading it again.
 type FormatError struct {
-	Line int64 // physical, from 1
+	Line int64         // physical, from 1
+	Code issuance.Code // empty: FILE_UNREADABLE
 	Text string
 }
 

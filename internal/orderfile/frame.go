@@ -12,6 +12,7 @@ const readSize = 64 << 10
 type frame struct {
 	raw    []byte // with its line end, if it has one; valid until the next call of next
 	line   int64  // physical line it starts on, from 1
+	offset int64  // of its first byte
 	fields int
 	quote  quoteFault
 	ended  bool // it has a line end
@@ -39,10 +40,11 @@ type framer struct {
 	lo, hi int
 	err    error // of r, io.EOF included; nothing is read after it
 	line   int64 // the physical line that buf[lo] is on
+	offset int64 // of buf[lo] in the file
 }
 
-func newFramer(r io.Reader, maxRow int) *framer {
-	return &framer{r: r, max: maxRow, delim: ',', buf: make([]byte, maxRow+readSize), line: 1}
+func newFramer(r io.Reader, maxRow int, delim byte) *framer {
+	return &framer{r: r, max: maxRow, delim: delim, buf: make([]byte, maxRow+readSize), line: 1}
 }
 
 // peek makes at least n bytes available, fewer at the end of the file.
@@ -56,12 +58,12 @@ func (f *framer) peek(n int) ([]byte, error) {
 	return f.buf[f.lo:min(f.hi, f.lo+n)], nil
 }
 
-func (f *framer) skip(n int) { f.lo += n }
+func (f *framer) skip(n int) { f.consume(n, 0) }
 
 // fill reads once. It makes room first, so it must only be asked for more when
 // less than max bytes are pending.
 func (f *framer) fill() {
-	if f.hi == len(f.buf) {
+	if f.hi >= len(f.buf)-1 { // loneCR needs room for two
 		f.hi = copy(f.buf, f.buf[f.lo:f.hi])
 		f.lo = 0
 	}
@@ -91,7 +93,7 @@ func (f *framer) next() (frame, error) {
 			f.consume(size, 1)
 			continue
 		}
-		fr := frame{line: f.line}
+		fr := frame{line: f.line, offset: f.offset}
 		lines := int64(1)
 		if bytes.IndexByte(first, '"') < 0 {
 			fr.fields = bytes.Count(first, []byte{f.delim}) + 1
@@ -114,6 +116,7 @@ func (f *framer) next() (frame, error) {
 
 func (f *framer) consume(size int, lines int64) {
 	f.lo += size
+	f.offset += int64(size)
 	f.line += lines
 }
 

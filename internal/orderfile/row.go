@@ -2,6 +2,7 @@ package orderfile
 
 import (
 	"fmt"
+	"reflect"
 
 	"cardbatch/internal/cardholder"
 )
@@ -129,6 +130,9 @@ func (r *Row) AppendValues(dst []string) []string {
 		r.IndividualPhone.Reveal(),
 	)
 }
+
+// field returns a field by its position in the schema.
+func (r *Row) field(i int) field { return field{reflect.ValueOf(r).Elem().Field(i).Addr().Interface()} }
 
 // Format implements [fmt.Formatter] and shows nothing: which of the columns
 // hold personal data is not worth getting wrong in a log line.

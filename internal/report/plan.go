@@ -271,7 +271,7 @@ func (s *Stage) fileName(d *issuance.Delivery, b *issuance.Batch) string {
 // stem is the name of an order file without directory and ending.
 func stem(name string) string {
 	name = name[strings.LastIndexByte(name, '/')+1:]
-	for _, ending := range []string{".pgp", ".csv"} {
+	for _, ending := range []string{".pgp", ".gz", ".zip", ".csv"} {
 		if cut := len(name) - len(ending); cut > 0 && strings.EqualFold(name[cut:], ending) {
 			name = name[:cut]
 		}

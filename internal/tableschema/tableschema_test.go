@@ -158,11 +158,11 @@ func TestHeaderProperty(t *testing.T) {
 func TestSimilar(t *testing.T) {
 	s := orderSchema(t)
 	for _, column := range []string{"Order_ID", " order_id", "order-id", "OrderId"} {
-		if got, ok := s.Similar(column); !ok || got != "order_id" {
+		if got, ok := Similar(column, s.Names()); !ok || got != "order_id" {
 			t.Errorf("Similar(%q) = %q", column, got)
 		}
 	}
-	if got, ok := s.Similar("name"); ok {
+	if got, ok := Similar("name", s.Names()); ok {
 		t.Errorf("Similar(name) = %q", got)
 	}
 }
@@ -230,6 +230,51 @@ func BenchmarkCheck(b *testing.B) {
 				if c.f.Check(c.cell) != None {
 					b.Fatal("violated")
 				}
+			}
+		})
+	}
+}
+
+// TestMatchHeader: columns are found by the file's names wherever they are, and
+// what is wrong is said in these names.
+func TestMatchHeader(t *testing.T) {
+	s, err := Parse([]byte(mini(`"required":true`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := Naming{Names: []string{"A1", "b", "C 3"}}
+	tests := []struct {
+		name   string
+		naming Naming
+		header string
+		places []int
+		want   []string
+	}{
+		{"any order", all, "C 3,b,A1", []int{2, 1, 0}, nil},
+		{"missing", all, "b", []int{1}, []string{"column A1 (a) is missing", "column C 3 (c) is missing"}},
+		{"repeated", all, "A1,b,C 3,b", nil, []string{"column b is there again at position 4"}},
+		{"unknown", all, "A1,x,b,C 3", nil, []string{`column "x" at position 2 is not known`}},
+		{"our name is unknown", all, "a,b,C 3", nil, []string{`column "a" at position 1 is not known`, "column A1 (a) is missing"}},
+		{"absent", Naming{all.Names, true, false}, "b", []int{1}, nil},
+		{"required and absent", Naming{all.Names, true, false}, "A1", nil, []string{"column b is missing"}},
+		{"extra", Naming{all.Names, false, true}, "x,A1,,b,C 3,x", []int{-1, 0, -1, 1, 2, -1}, nil},
+		{"misspelt is not extra", Naming{all.Names, true, true}, "b,c3,a1", nil,
+			[]string{`column "c3" at position 2 is not known`, `column "a1" at position 3 is not known`, "column A1 (a) is missing", "column C 3 (c) is missing"}},
+		{"not in the file", Naming{[]string{"", "b", ""}, false, false}, "b", []int{1}, nil},
+		{"not in the file, but there", Naming{[]string{"", "b", ""}, false, false}, "b,a", nil, []string{`column "a" at position 2 is not known`}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			places, problems := s.MatchHeader(strings.Split(tt.header, ","), tt.naming)
+			var texts []string
+			for _, p := range problems {
+				texts = append(texts, p.String())
+			}
+			if diff := cmp.Diff(tt.want, texts); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(tt.places, places); tt.want == nil && diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
