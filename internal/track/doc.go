@@ -32,6 +32,7 @@
 // run. A D1 that is out of reach ends the run with [ErrUnavailable] and changes
 // nothing: not being able to ask is no answer.
 //
-// The stage recovers nothing itself: orders of dead sessions become unknown when
-// a process starts.
+// The stage recovers nothing itself: package app makes the orders of dead
+// sessions unknown when a process starts and before every run of this stage, as
+// another process may have died meanwhile.
 package track
