@@ -20,14 +20,15 @@ const upcomingRuns = 5
 
 // checkView is the result of check as JSON.
 type checkView struct {
-	Config   string    `json:"config"`
-	Node     string    `json:"node"`
-	Drops    int       `json:"drops"`
-	Issuers  int       `json:"issuers"`
-	Products int       `json:"products"`
-	Sources  int       `json:"sources"`
-	Jobs     []jobView `json:"jobs"`
-	Problems []string  `json:"problems"`
+	Config   string       `json:"config"`
+	Node     string       `json:"node"`
+	Drops    int          `json:"drops"`
+	Issuers  int          `json:"issuers"`
+	Products int          `json:"products"`
+	Sources  int          `json:"sources"`
+	Jobs     []jobView    `json:"jobs"`
+	PGPKeys  []app.PGPKey `json:"pgp_keys,omitempty"`
+	Problems []string     `json:"problems"`
 }
 
 type jobView struct {
@@ -62,6 +63,9 @@ job. It connects to nothing and changes nothing.`,
 				err = app.CheckFiles(cfg)
 			}
 			view := viewCheck(cfg, jobs, err)
+			if !offline {
+				view.PGPKeys, _ = app.PGPKeys(cfg, now()) // what is wrong is in err
+			}
 			if s.output == outputJSON {
 				err = errors.Join(writeJSON(cmd.OutOrStdout(), view), err)
 			} else {
@@ -109,6 +113,24 @@ func writeCheck(w io.Writer, v checkView) error {
 			next[i] = at.Format("01-02 15:04")
 		}
 		t.add(j.Name, j.Stage, orDash(j.Schedule), j.TimeZone, orDash(strings.Join(j.After, ",")), orDash(strings.Join(next, ", ")))
+	}
+	if err := t.write(w); err != nil || len(v.PGPKeys) == 0 {
+		return err
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	return writeKeys(w, v.PGPKeys)
+}
+
+func writeKeys(w io.Writer, keys []app.PGPKey) error {
+	t := newTable("PGP key", "of", "use", "expires", "note")
+	for _, k := range keys {
+		expires := "never"
+		if !k.Expires.IsZero() {
+			expires = k.Expires.Format(time.DateOnly)
+		}
+		t.add(k.ID, k.Of, k.Use, expires, orDash(k.Problem))
 	}
 	return t.write(w)
 }

@@ -16,6 +16,8 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/notification"
+	"cardbatch/internal/pgp"
+	"cardbatch/internal/report"
 	"cardbatch/internal/schedule"
 	"cardbatch/internal/sealed"
 	"cardbatch/internal/store"
@@ -50,6 +52,9 @@ type App struct {
 	drops    map[string]drop.Drop
 	issuers  []*issuer
 	intake   intake.Config
+
+	openers   map[string]*pgp.Opener     // by source, of those whose files are encrypted
+	envelopes map[string]report.Envelope // of those whose reports are, see openPGP
 
 	scheduler *schedule.Scheduler
 	jobs      []schedule.Job
@@ -121,6 +126,11 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	// Keys for what is kept at rest.
 	ring, fingerprinter, err := openKeys(a.cfg.Keys)
 	if err != nil {
+		return nil, err
+	}
+
+	// PGP keys of files and reports.
+	if err = a.openPGP(fingerprinter); err != nil {
 		return nil, err
 	}
 

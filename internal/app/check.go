@@ -45,6 +45,9 @@ func checkParts(cfg *config.Config) []error {
 		}
 		client.Close()
 	}
+	if _, err := PGPKeys(cfg, time.Now()); err != nil {
+		errs = append(errs, err)
+	}
 	if _, err := serverTLS(cfg.Notifications); err != nil {
 		errs = append(errs, fmt.Errorf("notifications: %w", err))
 	}
@@ -67,13 +70,17 @@ func RulesOf(cfg *config.Config, source string, now func() time.Time) (Rules, er
 	}
 	i := cfg.Issuer(s.Issuer)
 	rules.IssuerID, rules.Environment, rules.JWEKids = i.ID, i.Environment, i.JWEKeyIDs()
+	opener, err := openOpener(s, now)
+	if err != nil {
+		return Rules{}, err
+	}
 	rules.Accept, rules.MaxRejects = s.Accept, 1
+	rules.MaxBytes, rules.MaxRows = int64(s.MaxSize), s.MaxRows
 	rules.BusinessDates, rules.Location = businessDates(s), i.TimeZone.Location
 	if s.MaxRejects != nil {
 		rules.MaxRejects = float64(*s.MaxRejects) / 100
 	}
-	rules.MaxSize, rules.MaxRows = int64(s.MaxSize), s.MaxRows
-	var err error
-	rules.Layout, rules.Unwrap, err = sourceFormat(s)
+	layout, unwrap, err := sourceFormat(s)
+	rules.Layout, rules.Unwrap = layout, decrypting(opener, unwrap)
 	return rules, err
 }

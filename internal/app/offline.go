@@ -19,6 +19,7 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
+	"cardbatch/internal/pgp"
 	"cardbatch/internal/validate"
 
 	"github.com/rs/zerolog"
@@ -32,15 +33,14 @@ type Rules struct {
 	Environment string   // empty: what the control file says
 	Accept      string   // of config.Source; empty: rows
 	MaxRejects  float64  // 0 to 1
+	MaxBytes    int64    // 0: any
+	MaxRows     int64    // 0: as many as there can be
 	// BusinessDates are those of the source, nil for any.
 	BusinessDates *intake.DateRange
 	Location      *time.Location // of the business dates; nil: UTC
-	MaxSize       int64          // bytes; 0: any
-	MaxRows       int64          // 0: as many as there can be
 	Now           func() time.Time
-
-	Layout *orderfile.Layout                  // nil: that of the contract
-	Unwrap func(io.Reader) (io.Reader, error) // nil: the file is plain CSV
+	Unwrap        func(io.Reader) (io.Reader, error) // of intake.Source; nil: the file is plain
+	Layout        *orderfile.Layout                  // nil: that of the contract
 }
 
 // Verdict is what intake would make of a file.
@@ -69,6 +69,10 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 		return Verdict{}, exitcode.Mark(errors.New("this is a control file"), exitcode.Usage,
 			"name the order file; its control file is read when it lies beside it")
 	}
+	if rules.Unwrap == nil && strings.EqualFold(filepath.Ext(path), pgp.Suffix) {
+		return Verdict{}, exitcode.Mark(errors.New("the file is encrypted, and no keys are known"), exitcode.Usage,
+			"name a source that takes encrypted files with --source")
+	}
 	switch info, err := os.Stat(path); {
 	case err != nil:
 		return Verdict{}, fmt.Errorf("read order file: %w", err)
@@ -91,7 +95,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 	if rules.Accept != "" {
 		src.Accept, src.MaxRejects = intake.Accept(rules.Accept), rules.MaxRejects
 	}
-	src.MaxBytes, src.MaxRows = cmp.Or(rules.MaxSize, src.MaxBytes), cmp.Or(rules.MaxRows, src.MaxRows)
+	src.MaxBytes, src.MaxRows = cmp.Or(rules.MaxBytes, src.MaxBytes), cmp.Or(rules.MaxRows, src.MaxRows)
 	src.BusinessDates, src.Location = rules.BusinessDates, cmp.Or(rules.Location, src.Location)
 	if control, err := os.ReadFile(path + orderfile.ControlSuffix); err == nil { //nolint:gosec // the user names the file
 		src.Completion = intake.ByControl

@@ -59,7 +59,7 @@ func (a *App) intakeSources() ([]intake.Source, error) {
 			Completion: intake.Completion(s.Completion), Observations: s.Observations,
 			Accept: intake.Accept(s.Accept), MaxRejects: maxRejects, MaxBytes: int64(s.MaxSize), MaxRows: s.MaxRows,
 			Sequence: intake.Sequence(s.Sequence), BusinessDates: businessDates(s),
-			Unwrap: unwrap, Layout: layout, Encoder: i.encoder,
+			Unwrap: decrypting(a.openers[s.Name], unwrap), Layout: layout, Encoder: i.encoder,
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: a.products, Now: now, JWEKids: i.JWEKeyIDs()})
 			},
@@ -171,20 +171,21 @@ func (a *App) reportConfig(sel schedule.Selection) report.Config {
 	cfg := report.Config{ReviseEvery: a.cfg.Reports.ReviseEvery, Now: a.now}
 	for _, s := range selected(a.cfg, sel) {
 		cfg.Sources = append(cfg.Sources, report.Source{
-			Name: s.Name, Reports: a.place(s.Drop, s.Directories.Reports), Quarantine: a.place(s.Drop, s.Directories.Quarantine),
+			Name: s.Name, Reports: a.place(s.Drop, s.Directories.Reports, sourceReports(s.Name)),
+			Quarantine: a.place(s.Drop, s.Directories.Quarantine, sourceReports(s.Name)),
 		})
 	}
 	for _, i := range a.issuers {
 		if schedule.Wants(sel.Issuers, i.ID) {
-			cfg.Issuers = append(cfg.Issuers, report.Issuer{ID: i.ID, Reports: a.place(i.Report.Drop, i.Report.Directory)})
+			cfg.Issuers = append(cfg.Issuers, report.Issuer{ID: i.ID, Reports: a.place(i.Report.Drop, i.Report.Directory, issuerReports(i.ID))})
 		}
 	}
 	return cfg
 }
 
 // place names a directory for ever: deliveries are stored under it.
-func (a *App) place(dropName, dir string) report.Place {
-	return report.Place{Name: dropName + ":" + dir, Dir: dir, Drop: a.drops[dropName]}
+func (a *App) place(dropName, dir, envelope string) report.Place {
+	return report.Place{Name: dropName + ":" + dir, Dir: dir, Drop: a.drops[dropName], Envelope: a.envelopes[envelope]}
 }
 
 // classify marks the error of a stage with its exit code.

@@ -69,9 +69,11 @@ func (s *Source) check(c checker, key string, cfg *Config) {
 	if need(c, key+".drop", s.Drop) && cfg.Drop(s.Drop).Name == "" {
 		c.Problem(key+".drop", "%q is not a drop of this configuration", s.Drop)
 	}
+	s.PGP.check(c, key+".pgp")
+	s.ReportPGP.check(c, key+".report_pgp")
 	s.Format.check(c, key+".format")
 	s.Format.checkProducts(c, key+".format", cfg)
-	orText(&s.Pattern, "*"+s.Format.extension())
+	orText(&s.Pattern, "*"+s.extension())
 	if _, err := path.Match(s.Pattern, "x"); err != nil || strings.Contains(s.Pattern, "/") {
 		c.Problem(key+".pattern", "%q is not a file name pattern", s.Pattern)
 	}

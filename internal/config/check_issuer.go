@@ -121,10 +121,14 @@ func (c checker) endpoint(key, raw string) (local bool) {
 }
 
 func (r *IssuerReport) check(c checker, key, issuerID string, cfg *Config) {
+	r.PGP.check(c, key+".pgp")
 	for _, s := range cfg.Sources {
 		if s.Issuer == issuerID {
 			orText(&r.Drop, s.Drop)
 			orText(&r.Directory, s.Directories.Reports)
+			if !c.Has(key + ".pgp") {
+				r.PGP = s.ReportPGP
+			}
 			break
 		}
 	}

@@ -265,6 +265,59 @@ func TestNoFileIsNotAProblemOfContent(t *testing.T) {
 	}
 }
 
+func TestPGP(t *testing.T) {
+	text, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Uncomment the sections of the sample.
+	var lines []string
+	begins, goesOn := regexp.MustCompile(`^( *)# (pgp:|report_pgp:)$`), regexp.MustCompile(`^( *)# (  [a-z#].*)$`)
+	inside := false
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\n")
+		if begin := begins.MatchString(line); begin || inside && goesOn.MatchString(line) {
+			line, inside = strings.Replace(line, "# ", "", 1), true
+		} else {
+			inside = false
+		}
+		lines = append(lines, line)
+	}
+	path := filepath.Join(t.TempDir(), "cardbatch.yaml")
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, i := c.Sources[0], c.Issuers[0]
+	bank := config.File(filepath.Join(filepath.Dir(path), "bank-reports.asc"))
+	switch {
+	case !s.PGP.Enabled() || len(s.PGP.DecryptKeyFiles) != 2 || s.PGP.Signature != config.SignatureRequired || s.Pattern != "*.csv.pgp":
+		t.Errorf("%+v, pattern %s", s.PGP, s.Pattern)
+	case !s.ReportPGP.Enabled() || s.ReportPGP.EncryptToFiles[0] != bank || s.ReportPGP.SignKeyFile != "credential:pgp-key-2026":
+		t.Errorf("%+v", s.ReportPGP)
+	case len(i.Report.PGP.EncryptToFiles) != 1 || i.Report.PGP.SignKeyFile != "":
+		t.Errorf("%+v", i.Report.PGP)
+	}
+	// Without a section of its own, an issuer's reports are encrypted like its source's.
+	own := regexp.MustCompile(`(?m)^      pgp:\n        encrypt_to_files:.*\n`)
+	joined := strings.Join(lines, "\n")
+	if !own.MatchString(joined) {
+		t.Fatal("the sample has no pgp section of an issuer")
+	}
+	if err := os.WriteFile(path, []byte(own.ReplaceAllString(joined, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = config.Load(path); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(c.Sources[0].ReportPGP, c.Issuers[0].Report.PGP); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // The format in the sample is commented out, but it is a good one.
 func TestSampleFormat(t *testing.T) {
 	text, err := os.ReadFile(sample)

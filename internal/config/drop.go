@@ -80,7 +80,7 @@ type Source struct {
 	Directories Directories `yaml:"directories"`
 	// Pattern is the shape of order file names, with *, ? and [a-z]. It is
 	// matched against the name alone. Default: *.csv, compressed *.csv.gz or
-	// *.csv.zip.
+	// *.csv.zip, and with pgp the same followed by .pgp.
 	Pattern string `yaml:"pattern"`
 	// Format is how its files are written, where that differs from the
 	// contract in schemas/.
@@ -105,6 +105,11 @@ type Source struct {
 	MaxSize Size `yaml:"max_size"`
 	// MaxRows refuses files with more rows. Default and limit: 16777215.
 	MaxRows int64 `yaml:"max_rows"`
+	// PGP says how its files are encrypted. Default: they are not.
+	PGP SourcePGP `yaml:"pgp"`
+	// ReportPGP says how receipts and reconciliations are encrypted. Default:
+	// they are not.
+	ReportPGP ReportPGP `yaml:"report_pgp"`
 }
 
 // BusinessDate is the range of business dates, in calendar days from today in

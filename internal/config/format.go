@@ -63,6 +63,15 @@ func (f *Format) extension() string {
 	}
 }
 
+// extension is that of the source's files: CSV, perhaps compressed, perhaps
+// encrypted after that.
+func (s *Source) extension() string {
+	if s.PGP.Enabled() {
+		return s.Format.extension() + ".pgp"
+	}
+	return s.Format.extension()
+}
+
 func (f *Format) check(c checker, key string) {
 	orText(&f.Compression, string(unwrap.None))
 	c.oneOf(key+".compression", f.Compression, string(unwrap.None), string(unwrap.Gzip), string(unwrap.Zip))

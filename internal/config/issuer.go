@@ -129,4 +129,7 @@ type IssuerReport struct {
 	// Directory is relative to the drop's root. Default: the reports directory
 	// of the issuer's first source.
 	Directory string `yaml:"directory"`
+	// PGP says how these files are encrypted. Default: as the reports of the
+	// issuer's first source.
+	PGP ReportPGP `yaml:"pgp"`
 }

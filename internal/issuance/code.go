@@ -24,8 +24,20 @@ const (
 	TooManyRejects       Code = "TOO_MANY_REJECTS"
 	EmptyFile            Code = "EMPTY_FILE"                 // no rows and no control file that says so
 	BusinessDateRange    Code = "BUSINESS_DATE_OUT_OF_RANGE" // too far back or ahead of our clock
-	CharsetInvalid       Code = "CHARSET_INVALID"
-	CompressionInvalid   Code = "COMPRESSION_INVALID"
+)
+
+// Codes of a file that is refused for what is around its rows: encryption,
+// compression, character set.
+const (
+	PGPNotEncrypted     Code = "PGP_NOT_ENCRYPTED"     // the source takes encrypted files only
+	PGPNotForUs         Code = "PGP_NOT_FOR_US"        // to other keys, or to one of ours that does not count any more
+	PGPDamaged          Code = "PGP_DAMAGED"           // cut short, changed, or something follows it
+	PGPWeak             Code = "PGP_WEAK"              // no integrity protection, an old cipher or hash
+	PGPSignatureMissing Code = "PGP_SIGNATURE_MISSING" // the source asks for one
+	PGPSignerUntrusted  Code = "PGP_SIGNER_UNTRUSTED"  // an unknown, expired or revoked key
+	PGPSignatureInvalid Code = "PGP_SIGNATURE_INVALID" // by a key we know, but not over this content
+	CharsetInvalid      Code = "CHARSET_INVALID"       // a byte order mark or UTF-16 that does not fit
+	CompressionInvalid  Code = "COMPRESSION_INVALID"   // not compressed as agreed
 )
 
 // Codes of a row that is rejected.

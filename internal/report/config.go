@@ -88,6 +88,22 @@ type Place struct {
 	// Dir is the directory on the drop.
 	Dir  string
 	Drop Drop
+	// Envelope is put around every file that goes to the place, but not around
+	// control files; nil means none.
+	Envelope Envelope
+}
+
+// Envelope encrypts files.
+type Envelope interface {
+	// Suffix is added to the names of files in the envelope.
+	Suffix() string
+	// Wrap returns a writer that writes the envelope with what it is given to
+	// w. The file is complete when the writer was closed without error.
+	Wrap(name string, w io.Writer) (io.WriteCloser, error)
+	// Unwrap returns what is in an envelope that Wrap has made under the same
+	// name, up to an io.EOF that says it is whole. Any other error means that
+	// it is none of those, or that reading r failed.
+	Unwrap(name string, r io.Reader) (io.Reader, error)
 }
 
 // Source says where to report on the files of a source.
@@ -135,6 +151,13 @@ func (c *Config) check() error {
 		}
 	}
 	return nil
+}
+
+func (p *Place) suffix() string {
+	if p.Envelope == nil {
+		return ""
+	}
+	return p.Envelope.Suffix()
 }
 
 func (p *Place) check() error {

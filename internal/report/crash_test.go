@@ -69,13 +69,30 @@ func (n *night) runAgain() {
 	n.run()
 }
 
+// eachEnvelope runs a test with files in the clear and with files in envelopes.
+func eachEnvelope(t *testing.T, test func(t *testing.T, busyNight func(*testing.T) *night)) {
+	t.Parallel()
+	t.Run("clear", func(t *testing.T) { test(t, busyNight) })
+	mail := newPost(t)
+	t.Run("encrypted", func(t *testing.T) {
+		test(t, func(t *testing.T) *night {
+			n := busyNight(t)
+			n.encrypt(mail)
+			return n
+		})
+	})
+}
+
 // Wherever the process dies, the next run ends with the very files that an
 // undisturbed one writes.
 func TestCrashAnywhereLeadsToTheSameFiles(t *testing.T) {
-	t.Parallel()
+	eachEnvelope(t, testCrashAnywhere)
+}
+
+func testCrashAnywhere(t *testing.T, busyNight func(*testing.T) *night) {
 	undisturbed := busyNight(t)
 	undisturbed.run()
-	want := undisturbed.contents()
+	want := undisturbed.opened()
 	if len(want) != 10 {
 		t.Fatalf("%d files, want 5 reports with their control files", len(want))
 	}
@@ -93,7 +110,7 @@ func TestCrashAnywhereLeadsToTheSameFiles(t *testing.T) {
 			t.Fatalf("step %d: error %v", k, err)
 		}
 		n.runAgain()
-		if diff := cmp.Diff(want, n.contents()); diff != "" {
+		if diff := cmp.Diff(want, n.opened()); diff != "" {
 			t.Fatalf("step %d (-undisturbed +after a crash):\n%s", k, diff)
 		}
 		n.checkLedger(fmt.Sprint("step ", k))
@@ -103,7 +120,10 @@ func TestCrashAnywhereLeadsToTheSameFiles(t *testing.T) {
 // When rows have changed between the crash and the next run, a file may be
 // left that nobody was told of; every one that was announced is sound.
 func TestCrashAndChangeNeverAnnouncesAWrongFile(t *testing.T) {
-	t.Parallel()
+	eachEnvelope(t, testCrashAndChange)
+}
+
+func testCrashAndChange(t *testing.T, busyNight func(*testing.T) *night) {
 	orphans := 0
 	for k := 0; ; k++ {
 		n := busyNight(t)
@@ -168,6 +188,10 @@ func TestForeignFileWithOurNameIsLeftAlone(t *testing.T) {
 
 // The answer to a Put can get lost although the file is there.
 func TestLostAnswerIsFoundAgain(t *testing.T) {
+	eachEnvelope(t, testLostAnswer)
+}
+
+func testLostAnswer(t *testing.T, busyNight func(*testing.T) *night) {
 	n := busyNight(t)
 	n.drop.fault = func(op string) error {
 		if op == "Put" {
@@ -183,7 +207,7 @@ func TestLostAnswerIsFoundAgain(t *testing.T) {
 	}
 	undisturbed := busyNight(t)
 	undisturbed.run()
-	if diff := cmp.Diff(undisturbed.contents(), n.contents()); diff != "" {
+	if diff := cmp.Diff(undisturbed.opened(), n.opened()); diff != "" {
 		t.Errorf("files (-undisturbed +lost answers):\n%s", diff)
 	}
 }

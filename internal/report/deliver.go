@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -29,6 +31,9 @@ const (
 // wherever an earlier attempt may have ended.
 func (r *run) deliver(ctx context.Context, place *Place, d *issuance.Delivery) error {
 	started := r.cfg.Now()
+	if err := r.takeRightSuffix(ctx, place, d); err != nil {
+		return err
+	}
 	for range maxNames {
 		c, err := r.attempt(ctx, place, d)
 		switch {
@@ -65,7 +70,7 @@ func (r *run) attempt(ctx context.Context, place *Place, d *issuance.Delivery) (
 	var c Control
 	written, err := place.Drop.Put(ctx, name, func(w io.Writer) error {
 		var err error
-		c, err = r.render(ctx, d, w)
+		c, err = r.enclose(ctx, place, d, w)
 		return err
 	})
 	if errors.Is(err, drop.ErrExist) {
@@ -113,17 +118,65 @@ func (r *run) resume(ctx context.Context, place *Place, d *issuance.Delivery) (C
 	if c, announced, err := r.announced(ctx, place, d, found); err != nil || announced {
 		return c, announced, err
 	}
-	sum := &meter{}
-	hash := sha256.New()
-	c, err := r.render(ctx, d, io.MultiWriter(hash, sum))
+	sum := newMeter()
+	c, err := r.render(ctx, d, sum)
 	if err != nil {
 		return Control{}, false, err
 	}
-	c.Size, c.SHA256 = sum.size, hex.EncodeToString(hash.Sum(nil))
-	if c.Size != found.Size || c.SHA256 != found.SHA256 {
+	inside := found
+	if place.Envelope != nil {
+		if inside, err = r.inside(ctx, place, d); err != nil {
+			return Control{}, false, err
+		}
+	}
+	if sum.written() != inside {
 		return Control{}, false, errTaken
 	}
+	c.Size, c.SHA256 = found.Size, found.SHA256
 	return c, false, nil
+}
+
+// enclose renders a report, inside the envelope of its place.
+func (r *run) enclose(ctx context.Context, place *Place, d *issuance.Delivery, w io.Writer) (Control, error) {
+	if place.Envelope == nil {
+		return r.render(ctx, d, w)
+	}
+	envelope, err := place.Envelope.Wrap(envelopeName(d), w)
+	if err != nil {
+		return Control{}, err
+	}
+	c, err := r.render(ctx, d, envelope)
+	if err != nil {
+		return Control{}, err // the envelope stays open, so that it never looks whole
+	}
+	return c, envelope.Close()
+}
+
+// envelopeName tells a file from all others of ours, at any place.
+func envelopeName(d *issuance.Delivery) string { return d.Destination + "\x00" + d.Name }
+
+// inside digests what is in the envelope of a file that has the name of d. An
+// envelope is different bytes each time: only what is in it can be compared with
+// what would be written now. One that is not ours, or was cut short, is [errTaken].
+func (r *run) inside(ctx context.Context, place *Place, d *issuance.Delivery) (_ drop.Written, err error) {
+	file, err := place.Drop.Open(ctx, path.Join(place.Dir, d.Name))
+	if err != nil {
+		return drop.Written{}, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	outside := &watched{r: file}
+	content, err := place.Envelope.Unwrap(envelopeName(d), outside)
+	sum := newMeter()
+	if err == nil {
+		_, err = io.Copy(sum, content)
+	}
+	switch {
+	case outside.err != nil:
+		return drop.Written{}, outside.err
+	case err != nil:
+		return drop.Written{}, errTaken
+	}
+	return sum.written(), nil
 }
 
 // announced reads the control file of d back and reports whether it speaks of
@@ -160,6 +213,27 @@ func readAll(ctx context.Context, from Drop, name string) (_ []byte, err error) 
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	return io.ReadAll(io.LimitReader(file, maxControl))
+}
+
+// takeRightSuffix renames a delivery that was planned when its place had another
+// envelope, or none: what is in the clear never has the name of an encrypted file.
+func (r *run) takeRightSuffix(ctx context.Context, place *Place, d *issuance.Delivery) error {
+	base := d.Name[:strings.LastIndex(d.Name, csvEnding)+len(csvEnding)]
+	if d.Name == base+place.suffix() {
+		return nil
+	}
+	l, err := r.ledger(ctx, d.Kind)
+	if err != nil {
+		return err
+	}
+	if l.names[[2]string{d.Destination, base + place.suffix()}] {
+		return r.takeNextName(ctx, d)
+	}
+	d.Name = base + place.suffix()
+	if err := r.store.RenameDelivery(ctx, d.ID, d.Revision, d.Name); err != nil {
+		return fmt.Errorf("take the name for the envelope: %w", err)
+	}
+	return nil
 }
 
 // takeNextName moves the plan on to a name that no delivery has.
@@ -207,9 +281,33 @@ func (r *run) render(ctx context.Context, d *issuance.Delivery, w io.Writer) (Co
 	return r.renderReconciliation(ctx, d, &b, w)
 }
 
-type meter struct{ size int64 }
+// meter digests what is written to it.
+type meter struct {
+	size int64
+	sum  hash.Hash
+}
+
+func newMeter() *meter { return &meter{sum: sha256.New()} }
 
 func (m *meter) Write(p []byte) (int, error) {
 	m.size += int64(len(p))
-	return len(p), nil
+	return m.sum.Write(p)
+}
+
+func (m *meter) written() drop.Written {
+	return drop.Written{Size: m.size, SHA256: hex.EncodeToString(m.sum.Sum(nil))}
+}
+
+// watched remembers whether reading itself failed.
+type watched struct {
+	r   io.Reader
+	err error
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.err = err
+	}
+	return n, err
 }

@@ -25,6 +25,7 @@ type night struct {
 	now   time.Time
 	cfg   Config
 	log   *strings.Builder
+	post  *post // nil: files are in the clear
 }
 
 const (

@@ -252,10 +252,16 @@ func (r *run) planStatus(ctx context.Context, issuer *Issuer) error {
 	return err
 }
 
+const csvEnding = ".csv"
+
 // fileName names a delivery. b is its batch, if it is about one.
 func (s *Stage) fileName(d *issuance.Delivery, b *issuance.Batch) string {
+	ending := csvEnding
+	if place := s.place(d); place != nil {
+		ending += place.suffix()
+	}
 	if d.Kind == issuance.DeliverStatus {
-		return fmt.Sprintf("status-%s-%s-%d.csv", d.IssuerID, d.BusinessDate, d.Revision)
+		return fmt.Sprintf("status-%s-%s-%d%s", d.IssuerID, d.BusinessDate, d.Revision, ending)
 	}
 	of := b.FileName
 	if source := s.source(d.Source); source != nil && d.Destination == source.Quarantine.Name && d.Destination != source.Reports.Name {
@@ -265,7 +271,7 @@ func (s *Stage) fileName(d *issuance.Delivery, b *issuance.Batch) string {
 	if d.Revision > 1 {
 		name += fmt.Sprintf(".r%d", d.Revision)
 	}
-	return name + ".csv"
+	return name + ending
 }
 
 // stem is the name of an order file without directory and ending.
