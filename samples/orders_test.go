@@ -1,6 +1,7 @@
 package samples_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -161,6 +163,18 @@ func badFiles(t *testing.T) map[issuance.Code]func(d *draft) {
 		issuance.FileUnreadable:    func(d *draft) { replace(d, "order_id", "order\x00id") },
 		issuance.FieldCount:        func(d *draft) { replace(d, "card-mistake-000002,c-mistake-000002,", "card-mistake-000002,") },
 		issuance.BadQuote:          func(d *draft) { replace(d, "card-mistake-000002", `"card-mistake-000002`) },
+		issuance.CharsetInvalid: func(d *draft) {
+			wide := []byte{0xFF, 0xFE}
+			for _, unit := range utf16.Encode([]rune(string(d.content))) {
+				wide = append(wide, byte(unit), byte(unit>>8))
+			}
+			d.content = wide
+			d.prove()
+		},
+		issuance.CompressionInvalid: func(d *draft) {
+			d.content = zipped(t, d.name, d.content)
+			d.prove()
+		},
 		issuance.TooLarge: func(d *draft) {
 			for n := len(d.rows) + 1; n <= maxRows+1; n++ {
 				d.rows = append(d.rows, order(n))
@@ -179,6 +193,19 @@ func badFiles(t *testing.T) map[issuance.Code]func(d *draft) {
 			d.control = nil
 		},
 	}
+}
+
+// zipped packs without compressing, which is the same with every version of Go.
+func zipped(t *testing.T, name string, content []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+	must(t, err)
+	_, err = w.Write(content)
+	must(t, err)
+	must(t, z.Close())
+	return b.Bytes()
 }
 
 // history makes a second file that only what came before makes wrong.
