@@ -281,7 +281,9 @@ func codes(t *testing.T) map[issuance.Code]level {
 	must(t, json.Unmarshal(b, &doc))
 	all := map[issuance.Code]level{}
 	for _, c := range doc.Codes {
-		if c.Level != "order" { // those are about orders that were taken
+		// Those of level order are about orders that were taken; encrypted files
+		// are other bytes each time, and TestEncryptedSamples is about them.
+		if c.Level != "order" && !strings.HasPrefix(string(c.Code), "PGP_") {
 			all[c.Code] = c.Level
 		}
 	}
