@@ -76,7 +76,7 @@ func newDesk(t *testing.T) *desk {
 		Sources: []intake.Source{{
 			Name: "core", IssuerID: issuer, Environment: "TEST", Location: time.UTC,
 			Drop: local, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*.csv",
-			Completion: intake.ByControl, Observations: 1, Accept: intake.AcceptRows, MaxRejects: maxRejects,
+			Completion: intake.Completion{Control: true}, Accept: intake.AcceptRows, MaxRejects: maxRejects,
 			Sequence: intake.SequenceStrict, BusinessDates: &intake.DateRange{Back: 30, Ahead: 7},
 			MaxBytes: 1 << 20, MaxRows: maxRows, Encoder: plain{},
 			Rules: func(now time.Time) intake.Checker {
@@ -91,7 +91,7 @@ func newDesk(t *testing.T) *desk {
 // intake take it.
 func (d *desk) take(t *testing.T, path string) issuance.Batch {
 	t.Helper()
-	d.cfg.Sources[0].Completion = intake.ByQuiet
+	d.cfg.Sources[0].Completion = intake.Completion{}
 	for _, name := range []string{path, path + ".ctl"} {
 		content, err := os.ReadFile(name)
 		if err != nil && name != path {
@@ -100,7 +100,7 @@ func (d *desk) take(t *testing.T, path string) issuance.Batch {
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(d.dir, "drop", filepath.Base(name)), content, 0o600))
 		if name != path {
-			d.cfg.Sources[0].Completion = intake.ByControl
+			d.cfg.Sources[0].Completion = intake.Completion{Control: true}
 		}
 	}
 	stage, err := intake.New(d.cfg)

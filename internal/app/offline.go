@@ -86,7 +86,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 	src := intake.Source{
 		Name: "offline", IssuerID: rules.IssuerID, Environment: rules.Environment, Location: time.UTC,
 		Drop: desk, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*",
-		Completion: intake.ByQuiet, Observations: 1, Accept: intake.AcceptRows, MaxRejects: 1,
+		Accept: intake.AcceptRows, MaxRejects: 1,
 		MaxBytes: 1 << 62, MaxRows: issuance.MaxRows, Unwrap: rules.Unwrap, Layout: rules.Layout, Encoder: noEncoder{},
 		Rules: func(now time.Time) intake.Checker {
 			return validate.New(validate.Rules{Products: rules.Products, Now: now, JWEKids: rules.JWEKids})
@@ -98,7 +98,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 	src.MaxBytes, src.MaxRows = cmp.Or(rules.MaxBytes, src.MaxBytes), cmp.Or(rules.MaxRows, src.MaxRows)
 	src.BusinessDates, src.Location = rules.BusinessDates, cmp.Or(rules.Location, src.Location)
 	if control, err := os.ReadFile(path + orderfile.ControlSuffix); err == nil { //nolint:gosec // the user names the file
-		src.Completion = intake.ByControl
+		src.Completion.Control = true
 		desk.control = true
 		if c, err := orderfile.ParseControl(control); err == nil && src.IssuerID == "" {
 			src.IssuerID, src.Environment = c.IssuerID, c.Environment
@@ -158,6 +158,15 @@ func (d *desk) List(_ context.Context, dir string) ([]drop.Entry, error) {
 	return entries, nil
 }
 
+// Stat implements [intake.Drop]. Every name is the same file.
+func (d *desk) Stat(context.Context, string) (drop.Entry, error) {
+	info, err := os.Stat(d.path)
+	if err != nil {
+		return drop.Entry{}, err
+	}
+	return drop.Entry{Name: info.Name(), Size: info.Size(), ModTime: info.ModTime()}, nil
+}
+
 // Open implements [intake.Drop].
 func (d *desk) Open(_ context.Context, name string) (io.ReadCloser, error) {
 	d.mu.Lock()
@@ -205,14 +214,16 @@ func (d *desk) UnarchivedBatches(context.Context, string) ([]issuance.Batch, err
 // MarkArchived implements [intake.Files].
 func (d *desk) MarkArchived(context.Context, issuance.BatchNo, string) error { return nil }
 
+// SetAside implements [intake.Files].
+func (d *desk) SetAside(context.Context, issuance.BatchNo, string) error { return nil }
+
 // Observe implements [intake.Files].
-func (d *desk) Observe(_ context.Context, _ string, seen []issuance.Observation) (map[string]int, error) {
-	counts := map[string]int{}
-	for _, o := range seen {
-		counts[o.Name] = 1
-	}
-	return counts, nil
+func (d *desk) Observe(context.Context, string, []issuance.Observation) (map[string]issuance.Sighting, error) {
+	return nil, nil //nolint:nilnil // nothing is ever stuck here
 }
+
+// MarkReported implements [intake.Files].
+func (d *desk) MarkReported(context.Context, string, []string) error { return nil }
 
 // PriorFile implements [intake.History].
 func (d *desk) PriorFile(context.Context, string, issuance.PriorKey) (issuance.Batch, bool, error) {

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"time"
 
 	"cardbatch/internal/config"
 	"cardbatch/internal/drop"
 	"cardbatch/internal/exitcode"
-	"cardbatch/internal/orderfile"
 	"cardbatch/internal/schedule"
 	"cardbatch/internal/store"
 )
@@ -72,27 +70,17 @@ func previewPickup(ctx context.Context, cfg *config.Config, sel schedule.Selecti
 
 // countFiles tells the files that would be taken from those still waiting.
 func countFiles(s config.Source, entries []drop.Entry) []Due {
-	names := map[string]bool{}
-	for _, e := range entries {
-		names[e.Name] = true
-	}
-	var complete, waiting int64
-	for _, e := range entries {
-		matches, _ := path.Match(s.Pattern, e.Name) // the configuration is checked
-		switch {
-		case drop.Hidden(e.Name) || !matches:
-		case s.Completion == config.CompleteByControl && names[e.Name+orderfile.ControlSuffix]:
-			complete++
-		default:
-			waiting++
-		}
-	}
-	if s.Completion != config.CompleteByControl {
-		return []Due{{s.Name, "order files, each taken once it rests", waiting}}
-	}
+	complete, waiting := completion(s).Sort(s.Pattern, entries)
 	dues := []Due{{s.Name, "complete order files", complete}}
+	if s.Completion.Quiet {
+		dues[0].What = "order files, each taken once it rests"
+	}
 	if waiting > 0 {
-		dues = append(dues, Due{s.Name, "order files still without a control file", waiting})
+		what := "order files still incomplete"
+		if s.Completion.Control {
+			what = "order files still without a control file"
+		}
+		dues = append(dues, Due{s.Name, what, waiting})
 	}
 	return dues
 }

@@ -56,10 +56,10 @@ func (a *App) intakeSources() ([]intake.Source, error) {
 			Name: s.Name, IssuerID: s.Issuer, Environment: i.Environment, Location: i.TimeZone.Location,
 			Drop: a.drops[s.Drop], Directory: s.Directories.Drop, Archive: s.Directories.Archive,
 			Quarantine: s.Directories.Quarantine, Pattern: s.Pattern,
-			Completion: intake.Completion(s.Completion), Observations: s.Observations,
+			Completion: completion(s), GiveUpAfter: s.GiveUpAfter,
 			Accept: intake.Accept(s.Accept), MaxRejects: maxRejects, MaxBytes: int64(s.MaxSize), MaxRows: s.MaxRows,
 			Sequence: intake.Sequence(s.Sequence), BusinessDates: businessDates(s),
-			Unwrap: decrypting(a.openers[s.Name], unwrap), Layout: layout, Encoder: i.encoder,
+			Unwrap: decrypted(a.openers[s.Name], unwrap), Layout: layout, Encoder: i.encoder,
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: a.products, Now: now, JWEKids: i.JWEKeyIDs()})
 			},
@@ -68,6 +68,7 @@ func (a *App) intakeSources() ([]intake.Source, error) {
 	return sources, nil
 }
 
+<<<<<<< HEAD
 func businessDates(s config.Source) *intake.DateRange {
 	if s.BusinessDate == nil {
 		return nil
@@ -75,6 +76,19 @@ func businessDates(s config.Source) *intake.DateRange {
 	return &intake.DateRange{Back: s.BusinessDate.DaysBack, Ahead: s.BusinessDate.DaysAhead}
 }
 
+func completion(s config.Source) intake.Completion {
+	c := intake.Completion{
+		Control: s.Completion.Control, Markers: s.Completion.Markers, MarkerOfStem: s.Completion.MarkerOfStem(),
+		MinSize: int64(s.Completion.MinSize), Ignore: s.Completion.IgnoreSuffixes, StuckAfter: s.Completion.StuckAfter,
+	}
+	if s.Completion.Quiet {
+		c.Observations, c.QuietFor = s.Observations, s.Completion.QuietFor
+	}
+	return c
+}
+
+=======
+>>>>>>> pgp
 // selected returns the sources that a job is about.
 func selected(cfg *config.Config, sel schedule.Selection) []config.Source {
 	var sources []config.Source
@@ -206,6 +220,7 @@ func classify(err error) error {
 		{track.ErrUnavailable, exitcode.Unavailable, "D1 or the way to it is down"},
 		{drop.ErrUnavailable, exitcode.Unavailable, "the file drop or the way to it is down"},
 		{issuance.ErrClaimed, exitcode.Elsewhere, ""},
+		{store.ErrFull, exitcode.Failed, "make room below state_dir; nothing is lost, the next run goes on"},
 		{store.ErrBusy, exitcode.Elsewhere, ""},
 	} {
 		if errors.Is(err, class.is) {

@@ -77,21 +77,10 @@ func (s *Source) check(c checker, key string, cfg *Config) {
 	if _, err := path.Match(s.Pattern, "x"); err != nil || strings.Contains(s.Pattern, "/") {
 		c.Problem(key+".pattern", "%q is not a file name pattern", s.Pattern)
 	}
-	orText(&s.Completion, CompleteByControl)
-	c.oneOf(key+".completion", s.Completion, CompleteByControl, CompleteByQuiet)
-	if s.Completion == CompleteByControl && c.Has(key+".observations") {
-		c.Problem(key+".observations", "is for completion quiet only")
-	}
-	or(c, key+".observations", &s.Observations, 3)
 	orText(&s.Accept, AcceptRows)
 	c.oneOf(key+".accept", s.Accept, AcceptRows, AcceptAllOrNothing)
 	if s.Accept == AcceptAllOrNothing && s.MaxRejects != nil {
 		c.Problem(key+".max_rejects", "is for accept rows only")
-	}
-	orText(&s.Sequence, SequenceWarn)
-	c.oneOf(key+".sequence", s.Sequence, SequenceWarn, SequenceStrict)
-	if s.Sequence == SequenceStrict && s.Completion != CompleteByControl {
-		c.Problem(key+".sequence", "strict needs completion control: the sequence stands in the control file")
 	}
 	if s.BusinessDate != nil {
 		c.days(key+".business_date.days_back", s.BusinessDate.DaysBack)
@@ -101,6 +90,12 @@ func (s *Source) check(c checker, key string, cfg *Config) {
 	or(c, key+".max_rows", &s.MaxRows, issuance.MaxRows)
 	if s.MaxRows > issuance.MaxRows {
 		c.Problem(key+".max_rows", "must be at most %d", issuance.MaxRows)
+	}
+	s.checkCompletion(c, key)
+	orText(&s.Sequence, SequenceWarn)
+	c.oneOf(key+".sequence", s.Sequence, SequenceWarn, SequenceStrict)
+	if s.Sequence == SequenceStrict && !s.Completion.Control {
+		c.Problem(key+".sequence", "strict needs control files: the sequence stands in the control file")
 	}
 	s.Directories.check(c, key+".directories")
 }

@@ -100,7 +100,7 @@ func TestSampleShowsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	var lines []string
-	notDefaults := regexp.MustCompile(`jobs_dir|passphrase_file|password_file|known_hosts_file|ca_file|cv_key_index|pv_key_index|observations`)
+	notDefaults := regexp.MustCompile(`jobs_dir|passphrase_file|password_file|known_hosts_file|ca_file|cv_key_index|pv_key_index|observations|marker_of|renamed|quiet|min_size`)
 	comment := regexp.MustCompile(`^( *)# ([a-z_]+: \S+)$`)
 	for line := range strings.Lines(string(text)) {
 		if !notDefaults.MatchString(line) {

@@ -49,12 +49,6 @@ type Drop struct {
 	MaxConnections int `yaml:"max_connections"`
 }
 
-// The ways of knowing that an order file is complete.
-const (
-	CompleteByControl = "control" // its control file is there
-	CompleteByQuiet   = "quiet"   // size and time have not changed for some observations
-)
-
 // The ways of accepting a file that has bad rows.
 const (
 	AcceptRows         = "rows"           // good rows are taken, bad ones reported
@@ -85,11 +79,14 @@ type Source struct {
 	// Format is how its files are written, where that differs from the
 	// contract in schemas/.
 	Format Format `yaml:"format"`
-	// Completion is control or quiet. Default: control.
-	Completion string `yaml:"completion"`
+	// Completion says how we know that a file is complete. Default: control.
+	Completion Completion `yaml:"completion"`
 	// Observations is how many successive looks must find the same size and
 	// time, with completion quiet. Default: 3.
 	Observations int `yaml:"observations"`
+	// GiveUpAfter is for how long a file that was taken and cannot be read is
+	// tried again before it is refused. Default: 24h.
+	GiveUpAfter time.Duration `yaml:"give_up_after"`
 	// Accept is rows or all_or_nothing. Default: rows.
 	Accept string `yaml:"accept"`
 	// MaxRejects refuses a file with a larger share of bad rows, with accept

@@ -33,6 +33,8 @@ type Drop interface {
 	// List returns the regular files of a directory sorted by name, hidden
 	// ones included; not directories, links or devices.
 	List(ctx context.Context, dir string) ([]Entry, error)
+	// Stat looks at a file, like List at all; ErrNotExist when it is not there.
+	Stat(ctx context.Context, name string) (Entry, error)
 	// Open reads a file from its beginning, once, in bounded memory.
 	// A file whose end is not where its size says is an error, not an EOF.
 	Open(ctx context.Context, name string) (io.ReadCloser, error)

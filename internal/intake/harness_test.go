@@ -44,13 +44,23 @@ type bench struct {
 	close func()
 	logs  *bytes.Buffer
 	cfg   intake.Config
+	now   time.Time
+	pages int // of the store, beyond which the disk counts as full
 }
 
 func newBench(tb testing.TB) *bench {
 	tb.Helper()
-	b := &bench{tb: tb, dir: tb.TempDir(), path: filepath.Join(tb.TempDir(), "cardbatch.db"), logs: &bytes.Buffer{}}
+	b := newBenchAt(tb, tb.TempDir(), filepath.Join(tb.TempDir(), "cardbatch.db"))
+	b.open()
+	return b
+}
+
+// newBenchAt is a bench on what may be there already. Its store is not open.
+func newBenchAt(tb testing.TB, dir, store string) *bench {
+	tb.Helper()
+	b := &bench{tb: tb, dir: dir, path: store, logs: &bytes.Buffer{}, now: night}
 	for _, d := range []string{"drop", "archive", "quarantine"} {
-		b.must(os.Mkdir(filepath.Join(b.dir, d), 0o700))
+		b.must(os.MkdirAll(filepath.Join(b.dir, d), 0o700))
 	}
 	local, err := localdir.New(b.dir)
 	b.must(err)
@@ -67,18 +77,17 @@ func newBench(tb testing.TB) *bench {
 	b.must(err)
 	b.cfg = intake.Config{
 		Sealer: ring, Fingerprint: cardholder.NewFingerprinter(make([]byte, 32)),
-		Workers: 2, Now: func() time.Time { return night }, Logger: zerolog.New(b.logs),
+		Workers: 2, Now: func() time.Time { return b.now }, Logger: zerolog.New(b.logs),
 		Sources: []intake.Source{{
 			Name: "core", IssuerID: issuerID, Environment: "TEST", Location: time.UTC,
 			Drop: b.drop, Directory: "drop", Archive: "archive", Quarantine: "quarantine", Pattern: "*.csv",
-			Completion: intake.ByControl, Observations: 2, Accept: intake.AcceptRows, MaxRejects: 1,
+			Completion: intake.Completion{Control: true}, Accept: intake.AcceptRows, MaxRejects: 1,
 			MaxBytes: 1 << 30, MaxRows: issuance.MaxRows, Encoder: encoder,
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: orderfiletest.Products(), Now: now})
 			},
 		}},
 	}
-	b.open()
 	return b
 }
 
@@ -88,7 +97,7 @@ func (b *bench) open() {
 	ctx := context.Background()
 	_, err := store.Migrate(ctx, store.Config{Path: b.path})
 	b.must(err)
-	s, err := store.Open(ctx, store.Config{Path: b.path, Now: b.cfg.Now})
+	s, err := store.Open(ctx, store.Config{Path: b.path, Now: b.cfg.Now, MaxPages: b.pages})
 	b.must(err)
 	session, err := s.StartSession(ctx, "test")
 	b.must(err)
@@ -103,6 +112,9 @@ func (b *bench) restart() {
 	b.close()
 	b.open()
 }
+
+// wait lets time pass, which runs at no other time.
+func (b *bench) wait(d time.Duration) { b.now = b.now.Add(d) }
 
 func (b *bench) source() *intake.Source { return &b.cfg.Sources[0] }
 
@@ -191,6 +203,14 @@ func (b *bench) orders(no issuance.BatchNo) []issuance.Order {
 	return all
 }
 
+// batches returns all batches in order of arrival.
+func (b *bench) batches() []issuance.Batch {
+	b.tb.Helper()
+	all, err := b.store.Batches(b.tb.Context(), issuance.BatchFilter{})
+	b.must(err)
+	return all
+}
+
 // files lists a directory of the drop.
 func (b *bench) files(dir string) []string {
 	b.tb.Helper()
@@ -223,6 +243,13 @@ func (d *faultyDrop) List(ctx context.Context, dir string) ([]drop.Entry, error)
 		return nil, errInjected
 	}
 	return d.Drop.List(ctx, dir)
+}
+
+func (d *faultyDrop) Stat(ctx context.Context, name string) (drop.Entry, error) {
+	if d.fails() {
+		return drop.Entry{}, errInjected
+	}
+	return d.Drop.Stat(ctx, name)
 }
 
 func (d *faultyDrop) Open(ctx context.Context, name string) (io.ReadCloser, error) {

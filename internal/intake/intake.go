@@ -11,15 +11,6 @@ import (
 	"cardbatch/internal/orderfile"
 )
 
-// Completion says how a source shows that a file is complete.
-type Completion string
-
-// The completion rules.
-const (
-	ByControl Completion = "control" // a control file <name>.ctl, written last
-	ByQuiet   Completion = "quiet"   // size and time unchanged over a number of observations
-)
-
 // Accept says what rejected rows mean for their file.
 type Accept string
 
@@ -55,8 +46,10 @@ type Source struct {
 	Quarantine string
 	Pattern    string // of path.Match, on the base name
 
-	Completion   Completion
-	Observations int // of the same size and time, for ByQuiet
+	Completion Completion
+	// GiveUpAfter is for how long a taken file that cannot be read is tried
+	// again before it is refused; 0 means for ever.
+	GiveUpAfter time.Duration
 
 	Accept     Accept
 	MaxRejects float64  // share of the rows, 0 to 1, above which the file is refused; 1 allows all
@@ -82,6 +75,7 @@ type Source struct {
 // Drop is what intake needs of the file drop.
 type Drop interface {
 	List(ctx context.Context, dir string) ([]drop.Entry, error)
+	Stat(ctx context.Context, name string) (drop.Entry, error)
 	Open(ctx context.Context, name string) (io.ReadCloser, error)
 	Rename(ctx context.Context, from, to string) error
 }
@@ -109,11 +103,17 @@ type Sealer interface {
 // Files is the part of the store that knows order files.
 type Files interface {
 	ClaimFile(context.Context, issuance.Batch) (issuance.Batch, error)
+	// LoadingBatches returns the unfinished files that may be taken over, of one
+	// source or, with "", of all.
 	LoadingBatches(ctx context.Context, source string) ([]issuance.Batch, error)
 	Adopt(ctx context.Context, no issuance.BatchNo) error
+	// SetAside discards the rows of a loading batch and lets other files go first.
+	SetAside(ctx context.Context, no issuance.BatchNo, reason string) error
 	UnarchivedBatches(ctx context.Context, source string) ([]issuance.Batch, error)
 	MarkArchived(ctx context.Context, no issuance.BatchNo, where string) error
-	Observe(ctx context.Context, source string, seen []issuance.Observation) (map[string]int, error)
+	Observe(ctx context.Context, source string, seen []issuance.Observation) (map[string]issuance.Sighting, error)
+	// MarkReported notes that a person was told of files that do not complete.
+	MarkReported(ctx context.Context, source string, names []string) error
 }
 
 // History is the part of the store that knows earlier files.

@@ -375,8 +375,8 @@ func TestIncompleteFilesAreLeftAlone(t *testing.T) {
 	b.write("cards-2.csv.ctl", []byte("{}"))   // announces nothing that is there
 	b.write(".cards-3.csv", g.content)         // hidden: being uploaded
 	b.write("notes.txt", []byte("not for us")) // another pattern
-	if sum := b.mustRun(); sum != (intake.Summary{}) {
-		t.Errorf("summary %+v", sum)
+	if diff := cmp.Diff(intake.Summary{}, b.mustRun()); diff != "" {
+		t.Errorf("summary (-want +got):\n%s", diff)
 	}
 	if got := b.files("drop"); len(got) != 4 {
 		t.Errorf("the drop now has %v", got)
@@ -415,7 +415,7 @@ func TestAFileNeverReplacesAnotherInTheQuarantine(t *testing.T) {
 
 func TestQuietFilesAreTakenWhenTheyRest(t *testing.T) {
 	b := newBench(t)
-	b.source().Completion, b.source().Observations = intake.ByQuiet, 2
+	b.source().Completion = intake.Completion{Observations: 2}
 	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 50, Seed: 1})
 	half := len(g.content) / 2
 	b.write("cards-1.csv", g.content[:half])
@@ -742,7 +742,11 @@ func (s *faultyStore) LoadingBatches(ctx context.Context, source string) (all []
 	return all, err
 }
 
-func (s *faultyStore) Observe(ctx context.Context, source string, seen []issuance.Observation) (times map[string]int, err error) {
+func (s *faultyStore) SetAside(ctx context.Context, no issuance.BatchNo, reason string) error {
+	return call(s, func() error { return s.Store.SetAside(ctx, no, reason) })
+}
+
+func (s *faultyStore) Observe(ctx context.Context, source string, seen []issuance.Observation) (times map[string]issuance.Sighting, err error) {
 	err = call(s, func() error { times, err = s.Store.Observe(ctx, source, seen); return err })
 	return times, err
 }

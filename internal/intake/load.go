@@ -53,7 +53,7 @@ func (s *Stage) load(ctx context.Context, src *Source, b *issuance.Batch) (_ loa
 		return loaded{fault: refuse(issuance.FileUnreadable, "the file may not be read: permission denied")}, nil
 	}
 	if err != nil {
-		return loaded{}, fmt.Errorf("open %s: %w", b.FileName, err)
+		return loaded{}, &troubleError{fmt.Errorf("open %s: %w", b.FileName, err)}
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	rules := src.Rules(s.Now())
@@ -286,7 +286,7 @@ func (m *meter) judge(src *Source, result *loaded, err error) error {
 	var file *issuance.FileError
 	switch {
 	case m.err != nil:
-		return m.err
+		return &troubleError{m.err}
 	case errors.Is(err, errTooLarge):
 		result.fault = refuse(issuance.TooLarge, "the file is larger than %d bytes", src.MaxBytes)
 	case errors.As(err, &file):

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -73,6 +71,10 @@ type Summary struct {
 	Ready     int64 `json:"ready"`
 	Rejected  int64 `json:"rejected"`
 	Duplicate int64 `json:"duplicate"`
+	// Stuck counts the files that wait for too long, whatever for; the first
+	// are named, each as "source: name".
+	Stuck      int      `json:"stuck"`
+	StuckFiles []string `json:"stuck_files,omitempty"`
 }
 
 // HasRejects reports whether a file was refused or a row rejected.
@@ -84,7 +86,7 @@ func (s Summary) HasRejects() bool { return s.Refused > 0 || s.Rejected > 0 }
 // the others were.
 func (s *Stage) RunOnce(ctx context.Context) (Summary, error) {
 	var sum Summary
-	var errs []error
+	errs := []error{s.makeWay(ctx)}
 	for i := range s.Sources {
 		src := &s.Sources[i]
 		if s.only != nil && !s.only[src.Name] {
@@ -100,146 +102,108 @@ func (s *Stage) RunOnce(ctx context.Context) (Summary, error) {
 	return sum, errors.Join(errs...)
 }
 
+// runSource works one source. What goes wrong with one file keeps no other
+// from being taken.
 func (s *Stage) runSource(ctx context.Context, src *Source, sum *Summary) error {
-	// What cannot be archived is decided and safe: it must not cost the night.
-	archiveErr := s.archiveDecided(ctx, src)
-	if ctx.Err() != nil {
-		return archiveErr
-	}
-	return errors.Join(archiveErr, s.takeAll(ctx, src, sum))
-}
-
-func (s *Stage) takeAll(ctx context.Context, src *Source, sum *Summary) error {
-	if err := s.releaseHeld(ctx, src, sum); err != nil { // an earlier run may not have come to it
+	v, err := s.look(ctx, src)
+	if err != nil {
 		return err
 	}
+	// An earlier run may not have come to either.
+	errs := []error{s.archiveDecided(ctx, src, v), s.releaseHeld(ctx, src, sum)}
 	unfinished, err := s.Store.LoadingBatches(ctx, src.Name)
 	if err != nil {
-		return fmt.Errorf("find unfinished files: %w", err)
+		return errors.Join(append(errs, fmt.Errorf("find unfinished files: %w", err))...)
 	}
-	for _, b := range unfinished {
-		if err := s.resume(ctx, src, b, sum); err != nil {
-			return err
+	resume := func(aside bool) {
+		for _, b := range unfinished {
+			if b.SetAside == aside && ctx.Err() == nil {
+				err := s.resume(ctx, src, b, v, sum)
+				if err != nil {
+					v.waiting[takenName(&b, b.FileName)] = "it was taken, but: " + err.Error()
+				}
+				errs = append(errs, inFile(b.FileName, err))
+			}
 		}
 	}
-	complete, err := s.complete(ctx, src)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, e := range complete {
-		if err := s.takeFile(ctx, src, e, sum); err != nil {
-			errs = append(errs, fmt.Errorf("file %s: %w", e.Name, err))
-		}
-		if ctx.Err() != nil {
-			break
+	resume(false)
+	for _, e := range v.complete {
+		if !v.worked[e.Name] && ctx.Err() == nil {
+			errs = append(errs, inFile(e.Name, s.takeFile(ctx, src, e, v, sum)))
 		}
 	}
-	return errors.Join(errs...)
+	resume(true) // last: they have kept others waiting before
+	if ctx.Err() == nil {
+		errs = append(errs, s.reportStuck(ctx, src, v, sum))
+	}
+	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// complete lists the files of a source that may be taken now, in the order in
-// which the sender numbers them.
-func (s *Stage) complete(ctx context.Context, src *Source) ([]drop.Entry, error) {
-	entries, err := src.Drop.List(ctx, src.Directory)
-	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", src.Directory, err)
+func inFile(name string, err error) error {
+	if err == nil {
+		return nil
 	}
-	names := make(map[string]bool, len(entries))
-	var seen []issuance.Observation
-	var candidates []drop.Entry
-	for _, e := range entries {
-		names[e.Name] = true
-		if drop.Hidden(e.Name) {
-			continue
-		}
-		seen = append(seen, issuance.Observation{Name: e.Name, Size: e.Size, ModTime: e.ModTime})
-		if ok, err := path.Match(src.Pattern, e.Name); err != nil {
-			return nil, fmt.Errorf("match pattern %q: %w", src.Pattern, err)
-		} else if ok {
-			candidates = append(candidates, e)
-		}
-	}
-	times, err := s.Store.Observe(ctx, src.Name, seen)
-	if err != nil {
-		return nil, fmt.Errorf("keep what was observed: %w", err)
-	}
-	var complete []drop.Entry
-	for _, e := range candidates {
-		switch {
-		case !src.isComplete(e.Name, names, times):
-		case !nameable(e.Name):
-			// Claimed, it could be neither moved nor answered, and would keep
-			// the issuer's other files waiting for ever.
-			s.Logger.Error().Str("source", src.Name).Str("file", e.Name).
-				Msg("left alone: a file of such a name can be neither moved nor answered; rename it")
-		default:
-			complete = append(complete, e)
-		}
-	}
-	slices.SortFunc(complete, func(a, b drop.Entry) int { return byNumber(a.Name, b.Name) })
-	return complete, nil
-}
-
-func (src *Source) isComplete(name string, names map[string]bool, times map[string]int) bool {
-	if src.Completion == ByQuiet {
-		return times[name] >= src.Observations
-	}
-	return names[name+controlSuffix]
+	return fmt.Errorf("file %s: %w", name, err)
 }
 
 // takeFile claims a complete file and works it to its end.
-func (s *Stage) takeFile(ctx context.Context, src *Source, e drop.Entry, sum *Summary) error {
-	now := s.Now()
+func (s *Stage) takeFile(ctx context.Context, src *Source, e drop.Entry, v *visit, sum *Summary) error {
 	b, err := s.Store.ClaimFile(ctx, issuance.Batch{
-		Source: src.Name, IssuerID: src.IssuerID, FileName: e.Name, Size: e.Size, ReceivedAt: now,
-		BusinessDate: now.In(src.Location).Format(time.DateOnly),
+		Source: src.Name, IssuerID: src.IssuerID, FileName: e.Name, Size: e.Size, ReceivedAt: v.at, BusinessDate: src.day(v.at),
 	})
 	if errors.Is(err, issuance.ErrClaimed) {
-		s.Logger.Info().Str("source", src.Name).Str("file", e.Name).
-			Msg("left for later: another file of the issuer is being loaded")
+		v.waiting[e.Name] = "another file of its issuer, or an older one of its name, is being loaded"
+		s.Logger.Info().Str("source", src.Name).Str("file", e.Name).Msg("left for later: " + v.waiting[e.Name])
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("claim: %w", err)
 	}
-	return s.work(ctx, src, b, sum)
+	return s.work(ctx, src, b, v, sum)
 }
 
-// resume works a file whose loading was cut short: what was stored of it is
-// discarded and it is loaded again.
-func (s *Stage) resume(ctx context.Context, src *Source, b issuance.Batch, sum *Summary) error {
-	s.Logger.Warn().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).
-		Msg("its loading was cut short; starting over")
-	if err := s.Store.Adopt(ctx, b.No); err != nil {
+// resume works a file whose loading was cut short or which was set aside: what
+// was stored of it is discarded and it is loaded again.
+func (s *Stage) resume(ctx context.Context, src *Source, b issuance.Batch, v *visit, sum *Summary) error {
+	v.worked[b.FileName] = true
+	err := s.Store.Adopt(ctx, b.No)
+	if errors.Is(err, issuance.ErrClaimed) {
+		return nil // another process has it, or has another file of the issuer
+	}
+	if err != nil {
 		return fmt.Errorf("adopt batch %s: %w", b.ID, err)
 	}
+	b.Attempts++
+	s.Logger.Warn().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).Int("attempt", b.Attempts).
+		Msg("its loading was cut short; starting over")
 	if err := s.Store.ResetBatch(ctx, b.No); err != nil {
 		return fmt.Errorf("reset batch %s: %w", b.ID, err)
 	}
-	return s.work(ctx, src, b, sum)
+	return s.work(ctx, src, b, v, sum)
 }
 
 // work moves a claimed file out of sight, loads it, decides it and archives it.
-func (s *Stage) work(ctx context.Context, src *Source, b issuance.Batch, sum *Summary) error {
-	began := s.Now()
-	v, err := s.judge(ctx, src, &b)
+func (s *Stage) work(ctx context.Context, src *Source, claimed issuance.Batch, v *visit, sum *Summary) error {
+	began, b := s.Now(), claimed
+	found, err := s.take(ctx, src, &b, v)
+	if err != nil && ctx.Err() == nil {
+		b = claimed
+		found, err = s.trouble(ctx, src, &b, err)
+	}
 	if err != nil {
 		return err
 	}
-	totals, err := s.decide(ctx, &b, v)
+	v.worked[b.ID] = true
+	totals, err := s.decide(ctx, &b, found)
 	if err != nil {
 		return err
 	}
-	sum.count(v, b.Rows, totals)
-	s.Logger.Info().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).Str("code", string(v.code)).
+	sum.count(found, b.Rows, totals)
+	s.Logger.Info().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).Str("code", string(found.code)).
 		Int64("count", b.Rows).Int64("rejected", totals.State(issuance.Rejected)).
 		Int64("duplicate", totals.State(issuance.Duplicate)).Dur("duration", s.Now().Sub(began)).
-		Msg("file " + string(v.to))
-	if err := s.releaseHeld(ctx, src, sum); err != nil {
-		return err
-	}
-	return s.archive(ctx, src, b, v.to)
+		Msg("file " + string(found.to))
+	return errors.Join(s.releaseHeld(ctx, src, sum), s.archive(ctx, src, b, found.to))
 }
 
 func (sum *Summary) count(v verdict, rows int64, totals issuance.Totals) {

@@ -31,14 +31,9 @@ func refuse(code issuance.Code, format string, args ...any) verdict {
 
 func (v verdict) refused() bool { return v.to == issuance.BatchRefused }
 
-// judge takes the file out of sight, reads it and says what is to become of
-// it. An error means that this could not be found out yet.
+// judge reads a file that is out of sight and says what is to become of it. An
+// error means that this could not be found out yet.
 func (s *Stage) judge(ctx context.Context, src *Source, b *issuance.Batch) (verdict, error) {
-	if err := s.hide(ctx, src, b, b.FileName); errors.Is(err, drop.ErrNotExist) {
-		return refuse(issuance.FileUnreadable, "the file was gone when it was to be taken"), nil
-	} else if err != nil {
-		return verdict{}, err
-	}
 	if v, err := s.checkControl(ctx, src, b); err != nil || v.refused() {
 		return v, err
 	}
@@ -75,7 +70,7 @@ func (s *Stage) judge(ctx context.Context, src *Source, b *issuance.Batch) (verd
 // checkControl reads the control file, if the source has one, and checks what
 // it says of itself.
 func (s *Stage) checkControl(ctx context.Context, src *Source, b *issuance.Batch) (verdict, error) {
-	if src.Completion != ByControl {
+	if !src.Completion.Control {
 		return accept(), nil
 	}
 	name := b.FileName + controlSuffix

@@ -69,8 +69,12 @@ type Batch struct {
 	Reason   string
 	Archived string // where the original ended up, empty while it has not
 
-	BusinessDate string // YYYY-MM-DD
-	ReceivedAt   time.Time
+	Attempts   int       // how often its loading was begun
+	TroubledAt time.Time // when loading it went wrong for the first time
+	SetAside   bool      // loading, but others need not wait for it; Reason says why
+
+	BusinessDate string    // YYYY-MM-DD
+	ReceivedAt   time.Time // when it was seen complete
 	DecidedAt    time.Time // accepted, held or refused
 	SettledAt    time.Time
 	ClosedAt     time.Time

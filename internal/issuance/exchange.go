@@ -126,6 +126,14 @@ type Observation struct {
 	ModTime time.Time
 }
 
+// Sighting is what the observations of a file come to, by our own clock.
+type Sighting struct {
+	Times      int       // observations in a row that saw this size and time
+	Since      time.Time // the first of those
+	FirstSeen  time.Time // when a file of this name appeared
+	ReportedAt time.Time // when a person was last told of it
+}
+
 // PriorKey asks for an earlier file of a source by exactly one of its fields.
 type PriorKey struct {
 	Name     string

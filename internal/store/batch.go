@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 
 const batchColumns = `b.no, b.id, b.source, b.issuer_id, b.file_name, b.taken_name, b.session, b.size, b.sha256, b.row_count, b.control,
 	b.state, b.code, b.reason, b.archived, b.business_date, b.received_at, b.decided_at, b.settled_at, b.closed_at, b.last_event, b.loaded,
-	coalesce(e.at, 0), coalesce(e.stage, ''), coalesce(e.session, ''), coalesce(e.operator, '')`
+	b.attempts, b.troubled_at, b.set_aside, coalesce(e.at, 0), coalesce(e.stage, ''), coalesce(e.session, ''), coalesce(e.operator, '')`
 
 const batchSource = ` FROM batch b LEFT JOIN event e ON e.id = b.last_event `
 
@@ -24,16 +25,17 @@ type file struct {
 }
 
 func scanFile(row scanner) (f file, err error) {
-	var received, decided, settled, closed, at int64
+	var received, decided, settled, closed, troubled, at int64
 	var control string
 	err = row.Scan(&f.No, &f.ID, &f.Source, &f.IssuerID, &f.FileName, &f.TakenName, &f.Session, &f.Size, &f.SHA256, &f.Rows, &control,
 		&f.State, &f.Code, &f.Reason, &f.Archived, &f.BusinessDate, &received, &decided, &settled, &closed, &f.lastEvent, &f.loaded,
-		&at, &f.Why.Stage, &f.Why.Session, &f.Why.Operator)
+		&f.Attempts, &troubled, &f.SetAside, &at, &f.Why.Stage, &f.Why.Session, &f.Why.Operator)
 	if err != nil {
 		return f, err
 	}
 	f.ReceivedAt, f.DecidedAt = fromMicros(received), fromMicros(decided)
 	f.SettledAt, f.ClosedAt = fromMicros(settled), fromMicros(closed)
+	f.TroubledAt = fromMicros(troubled)
 	f.Why.At, f.Why.Code, f.Why.Reason = fromMicros(at), f.Code, f.Reason
 	if control != "" {
 		if err := json.Unmarshal([]byte(control), &f.Control); err != nil {
@@ -82,7 +84,8 @@ func (t *tx) loading(no issuance.BatchNo, session string) (file, error) {
 // FileName, TakenName, BusinessDate, Size and ReceivedAt. The row decides between two
 // processes that saw the same file. While another file of the issuer is being
 // loaded, or was when its process died and still waits to be adopted, the
-// answer is ErrClaimed.
+// answer is ErrClaimed; and also when a file of the same name is set aside, or
+// was decided since b.ReceivedAt: then that is the file the caller saw.
 func (s *Store) ClaimFile(ctx context.Context, b issuance.Batch) (issuance.Batch, error) {
 	err := s.write(ctx, "claim file", func(t *tx) error {
 		b.State, b.Session = issuance.BatchLoading, s.sessionID()
@@ -91,6 +94,11 @@ func (s *Store) ClaimFile(ctx context.Context, b issuance.Batch) (issuance.Batch
 		}
 		if b.ID == "" {
 			b.ID = t.now.Format("20060102T150405") + "-" + strings.ToLower(rand.Text()[:6])
+		}
+		var taken bool
+		if _, err := one(t, []any{&taken}, `SELECT EXISTS (SELECT 1 FROM batch
+			WHERE source = $1 AND file_name = $2 AND (state = 'loading' OR decided_at > $3))`, b.Source, b.FileName, micros(b.ReceivedAt)); err != nil || taken {
+			return errors.Join(err, ErrClaimed)
 		}
 		if _, err := one(t, []any{&b.No}, `SELECT coalesce(max(no), 0) + 1 FROM batch`); err != nil {
 			return err
@@ -101,7 +109,7 @@ func (s *Store) ClaimFile(ctx context.Context, b issuance.Batch) (issuance.Batch
 		if err != nil {
 			return err
 		}
-		b.Why = why
+		b.Why, b.Attempts = why, 1
 		_, err = t.exec(`INSERT INTO batch (no, id, source, issuer_id, file_name, taken_name, session, size, state, business_date, received_at, last_event)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 			int64(b.No), b.ID, b.Source, b.IssuerID, b.FileName, b.TakenName, b.Session, b.Size, string(b.State), b.BusinessDate,
@@ -117,11 +125,11 @@ func (s *Store) ClaimFile(ctx context.Context, b issuance.Batch) (issuance.Batch
 	return b, nil
 }
 
-// LoadingBatches returns the batches of a source whose loading was interrupted:
-// their session is dead, or it is this one. Adopt and ResetBatch, then load
-// them again from the start.
+// LoadingBatches returns the batches of a source, or with "" of all sources,
+// whose loading was interrupted or which were set aside: their session is dead,
+// or it is this one. Adopt and ResetBatch, then load them again from the start.
 func (s *Store) LoadingBatches(ctx context.Context, source string) ([]issuance.Batch, error) {
-	all, err := batches(s.reader(ctx), `WHERE b.state = 'loading' AND b.source = $1 ORDER BY b.no`, source)
+	all, err := batches(s.reader(ctx), `WHERE b.state = 'loading' AND (b.source = $1 OR $2 = '') ORDER BY b.no`, source, source)
 	if err != nil {
 		return nil, fmt.Errorf("look for interrupted batches: %w", err)
 	}
@@ -134,8 +142,9 @@ func (s *Store) LoadingBatches(ctx context.Context, source string) ([]issuance.B
 	return mine, nil
 }
 
-// Adopt makes a loading batch this session's. A batch whose session lives is
-// ErrClaimed.
+// Adopt makes a loading batch this session's, and the one its issuer loads. A
+// batch whose session lives is ErrClaimed, and so is one that was set aside
+// while another file of the issuer is being loaded.
 func (s *Store) Adopt(ctx context.Context, no issuance.BatchNo) error {
 	return s.write(ctx, "adopt batch", func(t *tx) error {
 		f, err := t.file(no)
@@ -148,7 +157,30 @@ func (s *Store) Adopt(ctx context.Context, no issuance.BatchNo) error {
 		if f.Session != s.sessionID() && s.alive(f.Session) {
 			return ErrClaimed
 		}
-		_, err = t.exec(`UPDATE batch SET session = $1 WHERE no = $2`, s.sessionID(), int64(no))
+		_, err = t.exec(`UPDATE batch SET session = $1, set_aside = 0, attempts = attempts + 1 WHERE no = $2`, s.sessionID(), int64(no))
+		if isUnique(err) {
+			return ErrClaimed
+		}
+		return err
+	})
+}
+
+// SetAside discards what was loaded of a batch of this session and lets other
+// files of its issuer go first. The batch stays loading until somebody adopts
+// it again; reason is shown until then.
+func (s *Store) SetAside(ctx context.Context, no issuance.BatchNo, reason string) error {
+	if err := s.ResetBatch(ctx, no); err != nil {
+		return err
+	}
+	return s.write(ctx, "set batch aside", func(t *tx) error {
+		f, err := t.loading(no, s.sessionID())
+		if err != nil {
+			return err
+		}
+		if f.TroubledAt.IsZero() {
+			f.TroubledAt = t.now
+		}
+		_, err = t.exec(`UPDATE batch SET set_aside = 1, troubled_at = $1, reason = $2 WHERE no = $3`, micros(f.TroubledAt), reason, int64(no))
 		return err
 	})
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"cardbatch/internal/issuance"
 )
@@ -59,44 +60,33 @@ func (s *Store) HeldFiles(ctx context.Context, source string) ([]issuance.Batch,
 // maxSeen is where counting observations ends; nobody waits for more.
 const maxSeen = 1000
 
-// Observe notes what a listing of a source's drop showed and returns for each
-// file how many observations in a row, this one included, saw it with the same
-// size and time. Files that are not listed are forgotten.
-func (s *Store) Observe(ctx context.Context, source string, seen []issuance.Observation) (map[string]int, error) {
-	counts := make(map[string]int, len(seen))
+// Observe notes what a listing of a source's drop showed, and returns what the
+// observations of each file come to, this one included. Files that are not
+// listed are forgotten.
+func (s *Store) Observe(ctx context.Context, source string, seen []issuance.Observation) (map[string]issuance.Sighting, error) {
+	var sightings map[string]issuance.Sighting
 	err := s.write(ctx, "observe files", func(t *tx) error {
-		before := map[string]issuance.Observation{}
-		err := each(t, func(row scanner) error {
-			var o issuance.Observation
-			var at int64
-			var n int
-			err := row.Scan(&o.Name, &o.Size, &at, &n)
-			o.ModTime = fromMicros(at)
-			before[o.Name], counts[o.Name] = o, n
-			return err
-		}, `SELECT name, size, mod_time, seen FROM observation WHERE source = $1`, source)
+		before, err := t.observed(source)
 		if err != nil {
 			return err
 		}
+		sightings = make(map[string]issuance.Sighting, len(seen))
 		for _, o := range seen {
-			was, ok := before[o.Name]
+			now, changed := before[o.Name].next(o, t.now)
 			delete(before, o.Name)
-			n := 1
-			if ok && was.Size == o.Size && micros(was.ModTime) == micros(o.ModTime) {
-				n = min(counts[o.Name]+1, maxSeen)
-			}
-			if n == maxSeen && counts[o.Name] == n {
+			sightings[o.Name] = now.Sighting
+			if !changed {
 				continue
 			}
-			counts[o.Name] = n
-			if _, err := t.exec(`INSERT INTO observation (source, name, size, mod_time, seen) VALUES ($1, $2, $3, $4, $5)
-				ON CONFLICT (source, name) DO UPDATE SET size = excluded.size, mod_time = excluded.mod_time, seen = excluded.seen`,
-				source, o.Name, o.Size, micros(o.ModTime), n); err != nil {
+			if _, err := t.exec(`INSERT INTO observation (source, name, size, mod_time, seen, first_seen, unchanged_since, reported_at)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+				ON CONFLICT (source, name) DO UPDATE SET size = excluded.size, mod_time = excluded.mod_time, seen = excluded.seen,
+					first_seen = excluded.first_seen, unchanged_since = excluded.unchanged_since`,
+				source, o.Name, o.Size, micros(o.ModTime), now.Times, micros(now.FirstSeen), micros(now.Since), micros(now.ReportedAt)); err != nil {
 				return err
 			}
 		}
 		for name := range before {
-			delete(counts, name)
 			if _, err := t.exec(`DELETE FROM observation WHERE source = $1 AND name = $2`, source, name); err != nil {
 				return err
 			}
@@ -106,5 +96,55 @@ func (s *Store) Observe(ctx context.Context, source string, seen []issuance.Obse
 	if err != nil {
 		return nil, err
 	}
-	return counts, nil
+	return sightings, nil
+}
+
+// MarkReported notes that a person was told of files that do not complete.
+func (s *Store) MarkReported(ctx context.Context, source string, names []string) error {
+	return s.write(ctx, "mark reported", func(t *tx) error {
+		for _, name := range names {
+			if _, err := t.exec(`UPDATE observation SET reported_at = $1 WHERE source = $2 AND name = $3`, micros(t.now), source, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// observation is a file as it was last observed.
+type observation struct {
+	issuance.Observation
+	issuance.Sighting
+}
+
+func (t *tx) observed(source string) (map[string]observation, error) {
+	found := map[string]observation{}
+	err := each(t, func(row scanner) error {
+		var o observation
+		var mod, first, since, reported int64
+		err := row.Scan(&o.Name, &o.Size, &mod, &o.Times, &first, &since, &reported)
+		o.ModTime, o.FirstSeen, o.Since, o.ReportedAt = fromMicros(mod), fromMicros(first), fromMicros(since), fromMicros(reported)
+		found[o.Name] = o
+		return err
+	}, `SELECT name, size, mod_time, seen, first_seen, unchanged_since, reported_at FROM observation WHERE source = $1`, source)
+	return found, err
+}
+
+// next is the observation that follows, and whether it says anything new. The
+// zero value is that of a file not seen before.
+func (o observation) next(seen issuance.Observation, now time.Time) (observation, bool) {
+	n := observation{Observation: seen, Sighting: o.Sighting}
+	n.ModTime = fromMicros(micros(seen.ModTime)) // as it is stored
+	if n.FirstSeen.IsZero() {
+		n.FirstSeen = now
+	}
+	if o.Times > 0 && o.Size == n.Size && o.ModTime.Equal(n.ModTime) {
+		n.Times = min(o.Times+1, maxSeen)
+	} else {
+		n.Times, n.Since = 1, now
+	}
+	if n.Since.IsZero() { // observed by a program that did not keep it
+		n.Since = now
+	}
+	return n, n != o
 }

@@ -25,7 +25,7 @@ func Migrate(ctx context.Context, cfg Config) (applied int, err error) {
 	if err := f.Close(); err != nil {
 		return 0, fmt.Errorf("migrate store: %w", err)
 	}
-	db, err := openPool(writerDSN(cfg.Path), 1)
+	db, err := openPool(writerDSN(cfg.Path, 0), 1)
 	if err != nil {
 		return 0, fmt.Errorf("migrate store: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"strings"
@@ -25,8 +26,8 @@ func migrations() (fs.FS, error) { return fs.Sub(sqliteMigrations, "migrations/s
 
 // Settings belong into the DSN, never into a statement: the pool opens
 // connections when it likes, and each must have them.
-func writerDSN(path string) string {
-	return dsn(path,
+func writerDSN(path string, maxPages int) string {
+	pragmas := []string{
 		"busy_timeout(15000)", // another process may write; first, so that the next ones wait
 		"journal_mode(WAL)",
 		"synchronous(FULL)",        // a commit survives loss of power
@@ -36,7 +37,11 @@ func writerDSN(path string) string {
 		"wal_autocheckpoint(4000)", // pages: one changed often is written back once, and nobody waits long for it
 		"journal_size_limit(67108864)",
 		"secure_delete(FAST)",
-	)
+	}
+	if maxPages > 0 {
+		pragmas = append(pragmas, fmt.Sprintf("max_page_count(%d)", maxPages))
+	}
+	return dsn(path, pragmas...)
 }
 
 func readerDSN(path string) string {
@@ -95,6 +100,8 @@ func classify(err error) error {
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return errors.Join(ErrBusy, err)
+	case sqlite3.SQLITE_FULL:
+		return errors.Join(ErrFull, err)
 	case sqlite3.SQLITE_READONLY:
 		return errors.Join(ErrReadOnly, err)
 	}

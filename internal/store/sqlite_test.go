@@ -42,7 +42,7 @@ func TestSettingsOnEveryConnection(t *testing.T) {
 		dsn  string
 		want map[string]string
 	}{
-		"writer": {writerDSN(path), map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "15000",
+		"writer": {writerDSN(path, 0), map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "15000",
 			"recursive_triggers": "1", "temp_store": "2", "query_only": "0", "secure_delete": "2", "wal_autocheckpoint": "4000"}},
 		"reader": {readerDSN(path), map[string]string{"journal_mode": "wal", "busy_timeout": "15000", "query_only": "1", "temp_store": "2"}},
 	} {

@@ -19,6 +19,7 @@ import (
 var (
 	ErrSchema   = errors.New("the database has another schema than this program")
 	ErrBusy     = errors.New("the database is locked by another process")
+	ErrFull     = errors.New("the disk of the database is full")
 	ErrReadOnly = errors.New("the store is open for reading only")
 	ErrClosed   = errors.New("the store is closed")
 
@@ -35,6 +36,7 @@ type Config struct {
 	Path     string           // of the SQLite file; its directory must exist
 	ReadOnly bool             // look, never write; the file must exist
 	Now      func() time.Time // nil: the system's clock
+	MaxPages int              // beyond which the disk counts as full, for tests; 0: no bound
 }
 
 // Store is the store of record. It is safe for concurrent use, and any number
@@ -70,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.ReadOnly {
 		return s, nil
 	}
-	if s.writer, err = newWriter(ctx, writerDSN(path), s.now); err != nil {
+	if s.writer, err = newWriter(ctx, writerDSN(path, cfg.MaxPages), s.now); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), readers.Close())
 	}
 	return s, nil

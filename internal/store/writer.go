@@ -152,7 +152,8 @@ func (w *writer) member(t *tx, r *write) error {
 	}()
 	if r.err != nil || r.panics != nil {
 		if err := w.stmts.run(t.ctx, "ROLLBACK TO member"); err != nil {
-			return err
+			// A full disk may have ended the whole transaction: that is the reason for everybody.
+			return errors.Join(r.err, err)
 		}
 		t.lastEvent = 0 // its events are gone
 	}

@@ -16,7 +16,8 @@ import (
 // Decode fills the struct that into points to. Fields without a yaml tag are
 // left alone. Besides structs, slices, pointers and maps by string it knows
 // text, booleans, whole numbers, [time.Duration] ("30s") and whatever
-// implements [encoding.TextUnmarshaler]. Problems are kept for [Document.Err];
+// implements [encoding.TextUnmarshaler]; a struct that does has its text as a
+// short form and may be written as a group of keys all the same. Problems are kept for [Document.Err];
 // what could be read is filled in.
 func (d *Document) Decode(into any) {
 	if d.body != nil {
@@ -39,7 +40,7 @@ func (d *Document) decode(n ast.Node, key string, v reflect.Value) {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok && !isGroup(n, v.Type()) {
 		d.decodeText(n, key, u)
 		return
 	}
@@ -57,6 +58,13 @@ func (d *Document) decode(n ast.Node, key string, v reflect.Value) {
 	default:
 		d.decodeScalar(n, key, v)
 	}
+}
+
+// isGroup reports whether a value that has a short form, as text, is written in
+// its long form, as a group of keys.
+func isGroup(n ast.Node, t reflect.Type) bool {
+	_, isText := text(n)
+	return !isText && t.Kind() == reflect.Struct && len(Fields(t)) > 0
 }
 
 func (d *Document) wrongType(n ast.Node, key, want string) {

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"list", testList},
 		{"list what is not there", testListMissing},
+		{"stat", testStat},
 		{"open", testOpen},
 		{"open what is not there", testOpenMissing},
 		{"close while reading", testCloseEarly},
@@ -219,6 +220,28 @@ func testList(t *testing.T, f *fixture) {
 	if got, err := f.List(f.ctx(t), "."); err != nil || len(got) != 0 {
 		t.Errorf("root with only directories: %v, %v", got, err)
 	}
+}
+
+func testStat(t *testing.T, f *fixture) {
+	t.Helper()
+	f.plant(t, "in/a.csv", "12345")
+	then := time.Date(2026, 3, 29, 1, 2, 3, 0, time.UTC)
+	if err := os.Chtimes(f.local("in/a.csv"), then, then); err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.Stat(f.ctx(t), "in/a.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(drop.Entry{Name: "a.csv", Size: 5, ModTime: then}, got); diff != "" {
+		t.Errorf("stat (-want +got):\n%s", diff)
+	}
+	_, err = f.Stat(f.ctx(t), "in/b.csv")
+	wantError(t, err, drop.ErrNotExist)
+	_, err = f.Stat(f.ctx(t), "nowhere/b.csv")
+	wantError(t, err, drop.ErrNotExist)
+	_, err = f.Stat(f.ctx(t), "../b.csv")
+	wantError(t, err, drop.ErrName)
 }
 
 func testListMissing(t *testing.T, f *fixture) {

@@ -70,8 +70,7 @@ func (d *Drop) rename(ctx context.Context, from, to string, look bool) error {
 		}
 		_, err := c.sftp.Lstat(d.path(to))
 		if errors.Is(err, fs.ErrNotExist) {
-			// Not ErrNotExist, which would say that somebody else took the file.
-			return fmt.Errorf("%w: the server reported success but the file is not there", drop.ErrUnverified)
+			return d.whyNotThere(c, from)
 		}
 		return err
 	})
@@ -79,6 +78,19 @@ func (d *Drop) rename(ctx context.Context, from, to string, look bool) error {
 		return d.fail("rename", from+" to "+to, err)
 	}
 	return nil
+}
+
+// whyNotThere makes sense of a success without a file: some servers answer so
+// when there was nothing to rename, because somebody else took it. While the
+// file is still where it was, it must not look as if it was taken.
+func (d *Drop) whyNotThere(c *conn, from string) error {
+	switch _, err := c.sftp.Lstat(d.path(from)); {
+	case errors.Is(err, fs.ErrNotExist):
+		return drop.ErrNotExist
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("%w: the server reported success but the file is not there", drop.ErrUnverified)
 }
 
 // whyNotRenamed makes sense of a refusal: servers say no more than "failure"

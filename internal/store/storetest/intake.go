@@ -20,11 +20,14 @@ func intakeTests() map[string]func(*world) {
 		"an interrupted batch is loaded again":         interruptedBatch,
 		"a refused batch keeps its row errors only":    refusedBatch,
 		"a held batch can be released":                 heldBatch,
-		"news of an order in a held batch is kept":     heldBatchAtD1,
 		"prior files":                                  priorFiles,
 		"originals not yet archived":                   archive,
 		"observations count what stays the same":       observations,
+		"observations are timed by our clock":          observationTimes,
+		"a file set aside lets others go first":        setAside,
+		"what was listed may be taken meanwhile":       staleListing,
 		"many rows are deleted in chunks":              manyRowsDeleted,
+		"news of an order in a held batch is kept":     heldBatchAtD1,
 	}
 }
 
@@ -335,13 +338,86 @@ func observations(w *world) {
 	} {
 		got, err := w.s.Observe(w.ctx(), source, step.seen)
 		w.must(err)
-		if fmt.Sprint(got) != fmt.Sprint(step.want) {
-			w.Errorf("step %d: seen %v times, want %v", i, got, step.want)
+		times := map[string]int{}
+		for name, s := range got {
+			times[name] = s.Times
+		}
+		if fmt.Sprint(times) != fmt.Sprint(step.want) {
+			w.Errorf("step %d: seen %v times, want %v", i, times, step.want)
 		}
 	}
 	other, err := w.s.Observe(w.ctx(), "other", []issuance.Observation{a})
 	w.must(err)
-	w.equal(other, map[string]int{"a": 1})
+	w.equal(other["a"].Times, 1)
+}
+
+// observationTimes are by our own clock, whatever the file's own time is.
+func observationTimes(w *world) {
+	start := w.clock.now()
+	file := issuance.Observation{Name: "a", Size: 1, ModTime: start.Add(-time.Hour)}
+	observe := func(o ...issuance.Observation) issuance.Sighting {
+		w.clock.advance(time.Minute)
+		got, err := w.s.Observe(w.ctx(), source, o)
+		w.must(err)
+		return got["a"]
+	}
+	minute := func(n int) time.Time { return start.Add(time.Duration(n) * time.Minute) }
+	w.equal(observe(file), issuance.Sighting{Times: 1, Since: minute(1), FirstSeen: minute(1)})
+	w.equal(observe(file), issuance.Sighting{Times: 2, Since: minute(1), FirstSeen: minute(1)})
+	w.must(w.s.MarkReported(w.ctx(), source, []string{"a", "unknown"}))
+	file.Size++
+	w.equal(observe(file), issuance.Sighting{Times: 1, Since: minute(3), FirstSeen: minute(1), ReportedAt: minute(2)})
+	observe()
+	w.equal(observe(file), issuance.Sighting{Times: 1, Since: minute(5), FirstSeen: minute(5)})
+}
+
+// setAside: a file that cannot be loaded now does not keep others from being
+// loaded, and nothing of it stays behind.
+func setAside(w *world) {
+	w.clock.advance(time.Minute)
+	troubled := w.clock.now()
+	b := w.claimFile()
+	w.add(b, row(b.No, 1, "a"), row(b.No, 2, "b"))
+	w.must(w.s.SetAside(w.ctx(), b.No, "it cannot be read"))
+	w.balance()
+	got := w.batch(b)
+	w.equal([]any{got.State, got.SetAside, got.TroubledAt, got.Attempts, got.Reason},
+		[]any{issuance.BatchLoading, true, troubled, 1, "it cannot be read"})
+
+	next := w.claimFile()
+	w.add(next, row(next.No, 1, "a"))
+	w.wantErr(w.s.Adopt(w.ctx(), b.No), issuance.ErrClaimed)
+	w.decide(next, issuance.BatchAccepted, 1)
+	w.clock.advance(time.Minute)
+	w.must(w.s.Adopt(w.ctx(), b.No))
+	_, err := w.s.ClaimFile(w.ctx(), issuance.Batch{Source: source, IssuerID: bank, FileName: "f3"})
+	w.wantErr(err, issuance.ErrClaimed)
+	w.must(w.s.SetAside(w.ctx(), b.No, "again"))
+	w.equal(w.batch(b).TroubledAt, troubled)
+	loading, err := w.s.LoadingBatches(w.ctx(), "")
+	w.must(err)
+	if len(loading) != 1 || loading[0].Attempts != 2 {
+		w.Errorf("loading are %v", loading)
+	}
+	w.must(w.s.Adopt(w.ctx(), b.No))
+	w.add(b, row(b.No, 1, "a"), row(b.No, 2, "b"))
+	w.decide(b, issuance.BatchAccepted, 2)
+	w.balance()
+}
+
+// staleListing: who lists the drop, waits while another process takes the file
+// and finishes with it, and then claims what it saw, is told.
+func staleListing(w *world) {
+	listed := w.clock.now()
+	w.clock.advance(time.Second)
+	b := w.claimFile()
+	w.decide(b, issuance.BatchRefused, 0)
+	claim := func(name string, at time.Time) error {
+		_, err := w.s.ClaimFile(w.ctx(), issuance.Batch{Source: source, IssuerID: bank, FileName: name, ReceivedAt: at})
+		return err
+	}
+	w.wantErr(claim(b.FileName, listed), issuance.ErrClaimed)
+	w.must(claim(b.FileName, w.clock.now().Add(time.Second)))
 }
 
 func manyRowsDeleted(w *world) {

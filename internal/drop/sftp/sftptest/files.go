@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -16,6 +17,16 @@ type files struct {
 	root  *os.Root
 	cfg   Config
 	fault func(op, path string) error
+	open  atomic.Int32 // handles
+}
+
+// another counts a handle that is to be opened, unless there is one too many.
+func (f *files) another() error {
+	if n := f.open.Add(1); f.cfg.OneHandle && n > 1 {
+		f.open.Add(-1)
+		return sftp.ErrSSHFxFailure
+	}
+	return nil
 }
 
 // do runs an operation unless a fault comes first.
@@ -42,6 +53,9 @@ func local(path string) string {
 // Fileread implements [sftp.FileReader].
 func (f *files) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 	name := local(r.Filepath)
+	if err := f.another(); err != nil {
+		return nil, err
+	}
 	h := &handle{files: f, name: name}
 	err := f.do("open", name, func() error {
 		var err error
@@ -49,6 +63,7 @@ func (f *files) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 		return err
 	})
 	if err != nil {
+		f.open.Add(-1)
 		return nil, err
 	}
 	return h, nil
@@ -66,6 +81,9 @@ func (f *files) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 	if flags.Trunc {
 		mode |= os.O_TRUNC
 	}
+	if err := f.another(); err != nil {
+		return nil, err
+	}
 	h := &handle{files: f, name: name}
 	err := f.do("create", name, func() error {
 		var err error
@@ -73,6 +91,7 @@ func (f *files) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 		return err
 	})
 	if err != nil {
+		f.open.Add(-1)
 		return nil, err
 	}
 	return h, nil
@@ -83,9 +102,9 @@ func (f *files) Filecmd(r *sftp.Request) error {
 	name, target := local(r.Filepath), local(r.Target)
 	switch r.Method {
 	case "Rename":
-		return f.do("rename", name, func() error { return f.rename(name, target) })
+		return f.do("rename", name, func() error { return f.pretend(f.rename(name, target)) })
 	case "Remove":
-		return f.do("remove", name, func() error { return f.remove(name, false) })
+		return f.do("remove", name, func() error { return f.pretend(f.remove(name, false)) })
 	case "Rmdir":
 		return f.do("rmdir", name, func() error { return f.remove(name, true) })
 	case "Mkdir":
@@ -94,6 +113,18 @@ func (f *files) Filecmd(r *sftp.Request) error {
 		return f.do("setstat", name, func() error { return f.setstat(name, r) })
 	}
 	return sftp.ErrSSHFxOpUnsupported
+}
+
+// PosixRename implements [sftp.PosixRenameFileCmder]: the library would take
+// the plain rename for it.
+func (f *files) PosixRename(*sftp.Request) error { return sftp.ErrSSHFxOpUnsupported }
+
+// pretend makes a success of failures that some servers make one of.
+func (f *files) pretend(err error) error {
+	if f.cfg.FalseSuccess && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)) {
+		return nil
+	}
+	return err
 }
 
 // rename is that of OpenSSH: a file is linked under its new name, which fails
@@ -134,6 +165,9 @@ func (f *files) remove(name string, dir bool) error {
 }
 
 func (f *files) setstat(name string, r *sftp.Request) error {
+	if f.cfg.FalseSuccess {
+		return nil
+	}
 	flags, attrs := r.AttrFlags(), r.Attributes()
 	if flags.Permissions {
 		if err := f.root.Chmod(name, attrs.FileMode().Perm()); err != nil {
@@ -179,6 +213,10 @@ func (f *files) stat(name string, stat func(string) (fs.FileInfo, error)) (sftp.
 }
 
 func (f *files) list(name string) (sftp.ListerAt, error) {
+	if err := f.another(); err != nil {
+		return nil, err
+	}
+	defer f.open.Add(-1) // all is read at once
 	var found infos
 	err := f.do("list", name, func() error {
 		dir, err := f.root.Open(name)
@@ -259,6 +297,7 @@ func (h *handle) WriteAt(p []byte, offset int64) (int, error) {
 
 // Close implements [io.Closer].
 func (h *handle) Close() error {
+	defer h.files.open.Add(-1)
 	err := h.files.do("close", h.name, func() error { return nil })
 	if h.file == nil {
 		return err

@@ -16,7 +16,7 @@
 // it back on the same port; [Server.KillConnections] cuts what is connected;
 // [Server.SetHook] is asked before every operation and answers with an error
 // to report or with one of [Lie], [Hang] and [Cut]; [Server.SetDelay] makes it
-// slow.
+// slow; [Nasty] gives it the shortcomings of real ones.
 package sftptest
 
 import (
@@ -52,6 +52,21 @@ type Config struct {
 	// MaxRead, when set, is the most bytes one read answers with, as on
 	// servers with small packets.
 	MaxRead int
+	// NoExtensions offers nothing beyond version 3 of the protocol: no
+	// posix-rename, no fsync, no hard links.
+	NoExtensions bool
+	// OneHandle allows each session one open file or directory at a time.
+	OneHandle bool
+	// FalseSuccess answers success where the protocol wants an error: to
+	// renames of what is not there or onto what is, and to removals of what is
+	// not there. Nothing is done then. Attributes are taken and forgotten.
+	FalseSuccess bool
+}
+
+// Nasty makes a configuration that of a server with all the shortcomings that
+// a file drop must live with at once. [Server.SetDelay] makes it slow as well.
+func Nasty(cfg *Config) {
+	cfg.NoExtensions, cfg.OneHandle, cfg.FalseSuccess, cfg.MaxRead = true, true, true, 10_000
 }
 
 // User is one account. With a password and keys, either is enough.

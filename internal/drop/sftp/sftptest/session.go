@@ -2,6 +2,8 @@ package sftptest
 
 import (
 	"context"
+	"encoding/binary"
+	"io"
 	"net"
 	"time"
 
@@ -64,12 +66,39 @@ func (s *Server) session(ctx context.Context, conn net.Conn, channel ssh.Channel
 		files := &files{root: s.root, cfg: s.cfg, fault: func(op, path string) error {
 			return s.faults.apply(ctx, conn, op, path)
 		}}
+		var wire io.ReadWriteCloser = channel
+		if s.cfg.NoExtensions {
+			wire = &plainVersion{ReadWriteCloser: channel}
+		}
 		s.wg.Go(func() {
-			server := sftp.NewRequestServer(channel, sftp.Handlers{
+			server := sftp.NewRequestServer(wire, sftp.Handlers{
 				FileGet: files, FilePut: files, FileCmd: files, FileList: files,
 			})
 			_ = server.Serve()
 			_ = server.Close()
 		})
 	}
+}
+
+// plainVersion takes the extensions out of the first packet that the server
+// sends, which says its version: a list that the library keeps globally.
+type plainVersion struct {
+	io.ReadWriteCloser
+	said bool
+}
+
+// Write implements [io.Writer].
+func (w *plainVersion) Write(p []byte) (int, error) {
+	const plain = 4 + 1 + 4 // length, type, version
+	if w.said || len(p) <= plain {
+		w.said = true
+		return w.ReadWriteCloser.Write(p)
+	}
+	w.said = true
+	short := append([]byte(nil), p[:plain]...)
+	binary.BigEndian.PutUint32(short, plain-4)
+	if _, err := w.ReadWriteCloser.Write(short); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
