@@ -68,7 +68,6 @@ func (a *App) intakeSources() ([]intake.Source, error) {
 	return sources, nil
 }
 
-<<<<<<< HEAD
 func businessDates(s config.Source) *intake.DateRange {
 	if s.BusinessDate == nil {
 		return nil
@@ -87,8 +86,6 @@ func completion(s config.Source) intake.Completion {
 	return c
 }
 
-=======
->>>>>>> pgp
 // selected returns the sources that a job is about.
 func selected(cfg *config.Config, sel schedule.Selection) []config.Source {
 	var sources []config.Source
