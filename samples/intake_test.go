@@ -18,6 +18,8 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile/sample"
+	"cardbatch/internal/pgp"
+	"cardbatch/internal/secret"
 	"cardbatch/internal/store"
 	"cardbatch/internal/validate"
 	"cardbatch/samples"
@@ -120,6 +122,11 @@ func TestEveryMistakeHasItsCode(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t)
 			path := filepath.Join(mistakes, string(code)+".csv")
+			if ofEnvelope(code) {
+				d.decrypt(t)
+				check(t, d, d.take(t, filepath.Join(encrypted, string(code)+".csv.pgp")), code, lvl)
+				return
+			}
 			if _, err := os.Stat(path); err != nil {
 				first, second := only(t, code, 1), only(t, code, 2)
 				if b := d.take(t, first); b.State != issuance.BatchAccepted || b.Code != "" {
@@ -130,6 +137,23 @@ func TestEveryMistakeHasItsCode(t *testing.T) {
 			check(t, d, d.take(t, path), code, lvl)
 		})
 	}
+}
+
+// decrypt makes the source one that takes encrypted and signed files only.
+func (d *desk) decrypt(t *testing.T) {
+	t.Helper()
+	read := func(name string) []byte {
+		content, err := os.ReadFile(filepath.Join(encrypted, name))
+		must(t, err)
+		return content
+	}
+	us, err := pgp.PrivateKeys(read("us-private.asc"), secret.Value{})
+	must(t, err)
+	bank, err := pgp.PublicKeys(read("bank-public.asc"))
+	must(t, err)
+	opener, err := pgp.NewOpener(pgp.OpenConfig{Decrypt: us, Verify: bank, SignatureRequired: true, Now: day})
+	must(t, err)
+	d.cfg.Sources[0].Unwrap, d.cfg.Sources[0].Pattern = opener.Open, "*.csv.pgp"
 }
 
 func only(t *testing.T, code issuance.Code, n int) string {
@@ -190,7 +214,7 @@ func TestOfflineVerdictIsTheSame(t *testing.T) {
 	}
 	for code, lvl := range codes(t) {
 		path := filepath.Join(mistakes, string(code)+".csv")
-		if _, err := os.Stat(path); err != nil {
+		if _, err := os.Stat(path); err != nil || ofEnvelope(code) {
 			continue // it needs a history, which is only known online
 		}
 		v, err := app.CheckFile(t.Context(), path, rules)

@@ -290,10 +290,16 @@ func codes(t *testing.T) map[issuance.Code]level {
 	return all
 }
 
+// ofEnvelope says whether a code is about encryption.
+func ofEnvelope(code issuance.Code) bool { return strings.HasPrefix(string(code), "PGP_") }
+
 // TestMistakesAreComplete: there is a sample of every code, and nothing else.
 func TestMistakesAreComplete(t *testing.T) {
 	want := map[string][]byte{}
 	for code := range codes(t) {
+		if ofEnvelope(code) {
+			continue // in orders/encrypted, and never the same bytes twice
+		}
 		for name, content := range files(t, code) {
 			want[name] = content
 		}

@@ -67,6 +67,10 @@ last receipt names it.`,
 			if err != nil {
 				return fmt.Errorf("write a sample: %w", err)
 			}
+			if src := cfg.Source(f.source); src.PGP.Enabled() {
+				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "note: this source takes encrypted files: encrypt and sign %s, and put name and sha256 of the encrypted file into the control file\n",
+					filepath.Base(view.File))
+			}
 			if s.output == outputJSON {
 				return writeJSON(cmd.OutOrStdout(), view)
 			}
@@ -107,7 +111,11 @@ func (f *sampleFlags) write(cfg *config.Config, at time.Time) (sampleView, error
 	if f.businessDate == "" {
 		f.businessDate = dateFlag(local.Format(time.DateOnly))
 	}
-	name := sampleName(src.Pattern, fmt.Sprintf("sample-%s-%04d", strings.ReplaceAll(string(f.businessDate), "-", ""), f.sequence))
+	pattern := src.Pattern
+	if src.PGP.Enabled() {
+		pattern = strings.TrimSuffix(pattern, ".pgp")
+	}
+	name := sampleName(pattern, fmt.Sprintf("sample-%s-%04d", strings.ReplaceAll(string(f.businessDate), "-", ""), f.sequence))
 	if name == "" {
 		return sampleView{}, fmt.Errorf("no file name found for the pattern %s of the source", src.Pattern)
 	}
