@@ -20,7 +20,7 @@ import (
 //
 //	go test -run '^$' -bench 'Intake/rows=1000000' -benchtime 1x ./internal/intake
 func BenchmarkIntake(b *testing.B) {
-	for _, rows := range []int{10_000, 1_000_000} {
+	for _, rows := range []int{10_000, 300_000, 1_000_000} {
 		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
 			if rows > 100_000 && b.N > 1 {
 				b.Skip("run the million with -benchtime 1x")

@@ -33,7 +33,7 @@ func writerDSN(path string, maxPages int) string {
 		"synchronous(FULL)",        // a commit survives loss of power
 		"recursive_triggers(ON)",   // else a REPLACE goes past the trigger that keeps history
 		"temp_store(MEMORY)",       // savepoints keep old pages in memory
-		"cache_size(-49152)",       // KiB
+		"cache_size(-16384)",       // KiB; the allocator rounds each page up to twice its size
 		"wal_autocheckpoint(4000)", // pages: one changed often is written back once, and nobody waits long for it
 		"journal_size_limit(67108864)",
 		"secure_delete(FAST)",
