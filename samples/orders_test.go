@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +23,7 @@ import (
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
 	"cardbatch/internal/orderfile/sample"
+	"cardbatch/internal/unwrap"
 	"cardbatch/schemas"
 )
 
@@ -57,8 +60,16 @@ func newDraft(t *testing.T, name string, n int, spoil ...func(rows []*orderfile.
 
 func (d *draft) encode(t *testing.T) {
 	t.Helper()
+	d.layOut(t, orderfile.Format{})
+}
+
+// layOut is encode for a source with a format of its own.
+func (d *draft) layOut(t *testing.T, f orderfile.Format) {
+	t.Helper()
+	layout, err := orderfile.NewLayout(f)
+	must(t, err)
 	var b bytes.Buffer
-	e, err := orderfile.NewEncoder(&b)
+	e, err := orderfile.NewLayoutEncoder(&b, layout)
 	must(t, err)
 	for _, r := range d.rows {
 		must(t, e.Encode(r))
@@ -99,6 +110,12 @@ func drafts(t *testing.T, code issuance.Code) []*draft {
 	if spoil, ok := badFiles(t)[code]; ok {
 		d := newDraft(t, name, 1)
 		spoil(d)
+		return []*draft{d}
+	}
+	if seal, ok := badMessages(sampleKeys(t))[code]; ok {
+		d := newDraft(t, name+encrypted, 1)
+		d.content = message(t, filepath.Join(mistakes, d.name), d.content, seal)
+		d.prove()
 		return []*draft{d}
 	}
 	if second, ok := history(t)[code]; ok {
@@ -158,9 +175,19 @@ func badFiles(t *testing.T) map[issuance.Code]func(d *draft) {
 		issuance.WrongIssuer:       func(d *draft) { d.control.IssuerID = "OTHERBANK1" },
 		issuance.BusinessDateRange: func(d *draft) { d.control.BusinessDate = "2062-12-01" },
 		issuance.HeaderInvalid:     func(d *draft) { replace(d, "order_id,card_id,consumer_id", "order_id,kard_id,order_id") },
-		issuance.FileUnreadable:    func(d *draft) { replace(d, "order_id", "order\x00id") },
-		issuance.FieldCount:        func(d *draft) { replace(d, "card-mistake-000002,c-mistake-000002,", "card-mistake-000002,") },
-		issuance.BadQuote:          func(d *draft) { replace(d, "card-mistake-000002", `"card-mistake-000002`) },
+		issuance.CharsetInvalid:    func(d *draft) { d.layOut(t, orderfile.Format{Charset: orderfile.UTF16}) },
+		issuance.CompressionInvalid: func(d *draft) {
+			var zipped bytes.Buffer
+			w, err := unwrap.Writer(&zipped, unwrap.Gzip, d.name)
+			must(t, err)
+			_, err = w.Write(d.content)
+			must(t, errors.Join(err, w.Close()))
+			d.content = zipped.Bytes()
+			d.prove()
+		},
+		issuance.FileUnreadable: func(d *draft) { replace(d, "order_id", "order\x00id") },
+		issuance.FieldCount:     func(d *draft) { replace(d, "card-mistake-000002,c-mistake-000002,", "card-mistake-000002,") },
+		issuance.BadQuote:       func(d *draft) { replace(d, "card-mistake-000002", `"card-mistake-000002`) },
 		issuance.TooLarge: func(d *draft) {
 			for n := len(d.rows) + 1; n <= maxRows+1; n++ {
 				d.rows = append(d.rows, order(n))
@@ -269,6 +296,9 @@ func TestMistakesAreComplete(t *testing.T) {
 			want[name] = content
 		}
 	}
+	if t.Failed() { // a message is not there
+		return
+	}
 	if *update {
 		must(t, os.RemoveAll(mistakes))
 		for name, content := range want {
@@ -285,7 +315,7 @@ func TestMistakesAreComplete(t *testing.T) {
 		got[path], err = os.ReadFile(filepath.Join(mistakes, path))
 		return err
 	}))
-	if diff := cmp.Diff(slices.Sorted(maps(want)), slices.Sorted(maps(got))); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
 		t.Fatalf("files (rewrite with go test ./samples -update):\n%s", diff)
 	}
 	for name := range want {
@@ -295,19 +325,10 @@ func TestMistakesAreComplete(t *testing.T) {
 	}
 	readme, err := os.ReadFile("orders/README.md")
 	must(t, err)
-	for code := range history(t) {
+	explained := slices.Concat(slices.Collect(maps.Keys(history(t))), slices.Collect(maps.Keys(badMessages(sampleKeys(t)))))
+	for _, code := range explained {
 		if !strings.Contains(string(readme), string(code)) {
 			t.Errorf("orders/README.md does not mention %s", code)
-		}
-	}
-}
-
-func maps(m map[string][]byte) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for name := range m {
-			if !yield(name) {
-				return
-			}
 		}
 	}
 }
