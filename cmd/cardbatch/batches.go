@@ -29,6 +29,7 @@ type batchView struct {
 	Code         string            `json:"code,omitempty"`
 	Reason       string            `json:"reason,omitempty"`
 	Archived     string            `json:"archived,omitempty"`
+	SetAside     bool              `json:"set_aside,omitempty"` // loading goes wrong; Reason says why
 	Totals       map[string]int64  `json:"totals"`
 	Balanced     bool              `json:"balanced"`
 	Control      *issuance.Control `json:"control,omitempty"`
@@ -43,7 +44,7 @@ func viewBatch(ctx context.Context, st *store.Store, b issuance.Batch) (batchVie
 	}
 	v := batchView{ID: b.ID, State: string(b.State), Source: b.Source, IssuerID: b.IssuerID, File: b.FileName,
 		BusinessDate: b.BusinessDate, ReceivedAt: b.ReceivedAt, Size: b.Size, SHA256: b.SHA256, Code: string(b.Code),
-		Reason: b.Reason, Archived: b.Archived, Control: b.Control, Totals: map[string]int64{}, Balanced: totals.Balanced(), totals: totals}
+		Reason: b.Reason, Archived: b.Archived, SetAside: b.SetAside, Control: b.Control, Totals: map[string]int64{}, Balanced: totals.Balanced(), totals: totals}
 	for _, term := range totals.Terms() {
 		v.Totals[term.Name] = term.Count
 	}
@@ -144,9 +145,13 @@ func (s *settings) oneBatch(cmd *cobra.Command, st *store.Store, id string) erro
 			History []eventView `json:"history"`
 		}{v, viewEvents(events)})
 	}
+	state := v.State
+	if v.SetAside {
+		state += ", set aside until it can be read"
+	}
 	facts := newTable("", "")
 	for _, f := range [][2]string{{"batch", v.ID}, {"file", v.File}, {"source", v.Source}, {"issuer", v.IssuerID}, {"business date", orDash(v.BusinessDate)},
-		{"state", v.State}, {"code", orDash(v.Code)}, {"reason", orDash(v.Reason)}, {"received", clock(v.ReceivedAt)},
+		{"state", state}, {"code", orDash(v.Code)}, {"reason", orDash(v.Reason)}, {"received", clock(v.ReceivedAt)},
 		{"sha256", orDash(v.SHA256)}, {"archived", orDash(v.Archived)}} {
 		facts.add(f[0], f[1])
 	}

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"archive/zip"
+	"compress/gzip"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -16,6 +21,7 @@ import (
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
 	"cardbatch/internal/orderfile/sample"
+	"cardbatch/internal/unwrap"
 
 	"github.com/spf13/cobra"
 )
@@ -43,8 +49,8 @@ func newSample(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sample --source NAME",
 		Short: "write an order file with made-up orders, for those who write the export",
-		Long: `sample writes an order file and its control file that the source would take:
-made-up people, card numbers of its products' BIN ranges, right checksums. Only
+		Long: `sample writes an order file and its control file that the source would take, in
+its format and before any encryption: made-up people, card numbers of its products' BIN ranges, right checksums. Only
 for issuers of the environment TEST. Every call makes other order_ids, card_ids
 and, from the 1st to the last row, the same card numbers again. Existing files
 are never replaced.
@@ -60,6 +66,10 @@ last receipt names it.`,
 			view, err := f.write(cfg, now())
 			if err != nil {
 				return fmt.Errorf("write a sample: %w", err)
+			}
+			if src := cfg.Source(f.source); src.PGP.Enabled() {
+				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "note: this source takes encrypted files: encrypt and sign %s, and put name and sha256 of the encrypted file into the control file\n",
+					filepath.Base(view.File))
 			}
 			if s.output == outputJSON {
 				return writeJSON(cmd.OutOrStdout(), view)
@@ -93,7 +103,7 @@ func (f *sampleFlags) write(cfg *config.Config, at time.Time) (sampleView, error
 	case f.sequence < 1:
 		return sampleView{}, exitcode.Mark(errors.New("a sequence is at least 1"), exitcode.Usage, "")
 	}
-	products, err := sampleProducts(cfg)
+	products, err := sampleProducts(cfg, src.Format.Constants["card_product_id"])
 	if err != nil {
 		return sampleView{}, err
 	}
@@ -101,20 +111,32 @@ func (f *sampleFlags) write(cfg *config.Config, at time.Time) (sampleView, error
 	if f.businessDate == "" {
 		f.businessDate = dateFlag(local.Format(time.DateOnly))
 	}
-	name := sampleName(src.Pattern, fmt.Sprintf("sample-%s-%04d", strings.ReplaceAll(string(f.businessDate), "-", ""), f.sequence))
+	pattern := src.Pattern
+	if src.PGP.Enabled() {
+		pattern = strings.TrimSuffix(pattern, ".pgp")
+	}
+	name := sampleName(pattern, fmt.Sprintf("sample-%s-%04d", strings.ReplaceAll(string(f.businessDate), "-", ""), f.sequence))
 	if name == "" {
 		return sampleView{}, fmt.Errorf("no file name found for the pattern %s of the source", src.Pattern)
 	}
-	options := sample.Options{Rows: f.rows, Products: products, Now: at, Prefix: "smp-" + strings.ToLower(rand.Text()[:8]), Seed: seed()}
-	return f.writeFiles(name, issuer.ID, options, at)
+	format := src.Format.Rows()
+	options := sample.Options{Format: &format, Rows: f.rows, Products: products, Now: at, Prefix: "smp-" + strings.ToLower(rand.Text()[:8]), Seed: seed()}
+	return f.writeFiles(name, issuer.ID, unwrap.Compression(src.Format.Compression), options, at)
 }
 
 // writeFiles writes the order file, then its control file, as core banking must.
-func (f *sampleFlags) writeFiles(name, issuerID string, options sample.Options, at time.Time) (sampleView, error) {
+func (f *sampleFlags) writeFiles(name, issuerID string, compression unwrap.Compression, options sample.Options, at time.Time) (sampleView, error) {
 	file := filepath.Join(f.out, name)
 	var made sample.File
-	err := writeNew(file, func(out *os.File) (err error) {
-		made, err = sample.Generate(out, options)
+	err := writeNew(file, func(out *os.File) error {
+		sum, size := sha256.New(), &counter{}
+		packed, err := pack(io.MultiWriter(out, sum, size), compression, strings.TrimSuffix(name, filepath.Ext(name)))
+		if err != nil {
+			return err
+		}
+		made, err = sample.Generate(packed, options)
+		err = errors.Join(err, packed.Close())
+		made.Size, made.SHA256 = size.n, hex.EncodeToString(sum.Sum(nil)) // as dropped
 		return err
 	})
 	if err != nil {
@@ -129,6 +151,33 @@ func (f *sampleFlags) writeFiles(name, issuerID string, options sample.Options, 
 	}
 	return sampleView{File: file, Control: file + orderfile.ControlSuffix, Rows: made.Rows, Size: made.Size, SHA256: made.SHA256,
 		Products: made.Products}, err
+}
+
+type counter struct{ n int64 }
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	return len(p), nil
+}
+
+// pack compresses what is written to it.
+func pack(w io.Writer, compression unwrap.Compression, member string) (io.WriteCloser, error) {
+	switch compression {
+	case unwrap.Gzip:
+		return gzip.NewWriter(w), nil
+	case unwrap.Zip:
+		z := zip.NewWriter(w)
+		m, err := z.Create(member)
+		return struct {
+			io.Writer
+			io.Closer
+		}{m, z}, err
+	default:
+		return struct {
+			io.Writer
+			io.Closer
+		}{w, io.NopCloser(nil)}, nil
+	}
 }
 
 // writeNew writes a file that must not be there yet, and leaves none behind
@@ -146,12 +195,15 @@ func writeNew(name string, write func(*os.File) error) error {
 }
 
 // sampleProducts returns the products that rows can be made for.
-func sampleProducts(cfg *config.Config) ([]issuance.Product, error) {
+func sampleProducts(cfg *config.Config, only string) ([]issuance.Product, error) {
 	var products []issuance.Product
 	var reasons []error
 	all := cfg.IssuanceProducts()
 	for _, c := range cfg.Products { // in their order
 		p := all[c.ID]
+		if only != "" && p.ID != only {
+			continue
+		}
 		if err := sample.Fits(&p); err != nil {
 			reasons = append(reasons, fmt.Errorf("product %s: %w", p.ID, err))
 			continue

@@ -81,6 +81,6 @@ func RulesOf(cfg *config.Config, source string, now func() time.Time) (Rules, er
 		rules.MaxRejects = float64(*s.MaxRejects) / 100
 	}
 	layout, unwrap, err := sourceFormat(s)
-	rules.Layout, rules.Unwrap = layout, decrypting(opener, unwrap)
+	rules.Layout, rules.Unwrap = layout, decrypted(opener, unwrap)
 	return rules, err
 }

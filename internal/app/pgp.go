@@ -30,18 +30,41 @@ func openOpener(s config.Source, now func() time.Time) (*pgp.Opener, error) {
 	return o, invalid(err)
 }
 
-// decrypting takes the encryption off before what is inside is taken apart.
-func decrypting(o *pgp.Opener, inner unwrapping) unwrapping {
-	if o == nil {
-		return inner
+// decrypted returns what decrypts a file, if there is an opener, and hands it to
+// next, if there is one.
+func decrypted(o *pgp.Opener, next unwrapping) unwrapping {
+	switch {
+	case o == nil:
+		return next
+	case next == nil:
+		return o.Open
 	}
 	return func(r io.Reader) (io.Reader, error) {
-		clear, err := o.Open(r)
-		if err != nil || inner == nil {
-			return clear, err
+		content, err := o.Open(r)
+		if err != nil {
+			return nil, err
 		}
-		return inner(clear)
+		inner, err := next(content)
+		if err != nil {
+			return nil, err
+		}
+		return &toTheEnd{inner, content}, nil
 	}
+}
+
+// toTheEnd reads what is in an envelope and, when that has ended, the envelope
+// to its own end: only there is it known to be whole, and its signature good.
+type toTheEnd struct{ inside, envelope io.Reader }
+
+// Read implements [io.Reader].
+func (t *toTheEnd) Read(p []byte) (int, error) {
+	n, err := t.inside.Read(p)
+	if errors.Is(err, io.EOF) {
+		if _, rest := io.Copy(io.Discard, t.envelope); rest != nil {
+			err = rest
+		}
+	}
+	return n, err
 }
 
 // openSealer makes what encrypts reports, nil when they are not encrypted.

@@ -73,6 +73,9 @@ func TestEncryptedNight(t *testing.T) {
 	w := newWorld(t)
 	p := w.encrypt(t)
 	w.send(t, p, "drop/drop", "good.csv", "good.csv.pgp")
+	stranger, err := pgptest.NewPair("stranger", time.Now().AddDate(0, -1, 0), 0)
+	must(t, err)
+	w.send(t, post{stranger, p.us}, "drop/drop", "bad-rows.csv", "strange.csv.pgp")
 	w.write(t, "drop/drop/clear.csv", "in the clear, and not of the pattern")
 	a, stop := w.start(t)
 	if _, err := a.RunJob(t.Context(), "pickup", ""); exitcode.Of(err) != exitcode.Rejected { // two rows of the sample, here
@@ -92,6 +95,16 @@ func TestEncryptedNight(t *testing.T) {
 		if !slices.Contains(reports, want) || !slices.Contains(reports, want+".ctl") {
 			t.Fatalf("%s is not complete among %q", want, reports)
 		}
+	}
+	var control struct{ Verdict, Code string }
+	text, err := os.ReadFile(filepath.Join(w.dir, "drop/quarantine/strange.receipt.csv.pgp.ctl"))
+	must(t, err)
+	must(t, json.Unmarshal(text, &control))
+	if control.Verdict != "refused" || control.Code != string(issuance.PGPSignerUntrusted) {
+		t.Errorf("the stranger's file: %+v", control)
+	}
+	if orders := w.sim.Summary().OrdersAccepted; orders != 18 {
+		t.Errorf("D1 has %d orders, want those of the bank's file only", orders)
 	}
 	opener, err := pgp.NewOpener(pgp.OpenConfig{Decrypt: []pgp.Key{p.bank.Private}, Verify: []pgp.Key{p.us.Public}, SignatureRequired: true})
 	must(t, err)

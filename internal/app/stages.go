@@ -59,7 +59,7 @@ func (a *App) intakeSources() ([]intake.Source, error) {
 			Completion: completion(s), GiveUpAfter: s.GiveUpAfter,
 			Accept: intake.Accept(s.Accept), MaxRejects: maxRejects, MaxBytes: int64(s.MaxSize), MaxRows: s.MaxRows,
 			Sequence: intake.Sequence(s.Sequence), BusinessDates: businessDates(s),
-			Unwrap: decrypting(a.openers[s.Name], unwrap), Layout: layout, Encoder: i.encoder,
+			Unwrap: decrypted(a.openers[s.Name], unwrap), Layout: layout, Encoder: i.encoder,
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: a.products, Now: now, JWEKids: i.JWEKeyIDs()})
 			},

@@ -18,6 +18,16 @@
 // discards what was stored and loads the same bytes again. A crash after it
 // leaves the original to be moved, which the next run does first.
 //
+// A source may be strict about sequence numbers: then a file after a missing
+// one is held, complete and with its orders stored, but not sent. Held files go
+// in the order of their numbers as soon as the gap is closed, in the same run;
+// an operator may let one pass, which closes the gap before it. A number below
+// the last one taken is a late file, and welcome.
+//
+// Of the rows of a file, the first with an order_id, a PAN or a card counts.
+// The PANs of a file are remembered in a few bytes each ([panSet]), so that
+// memory grows by 16 MB per million rows and by nothing else.
+//
 // What is wrong with a file or with a row is data for its receipt, not an
 // error. An error means that the stage could not do its job, and one source's
 // or one file's error does not stop the others.

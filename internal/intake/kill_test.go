@@ -57,7 +57,7 @@ func workUntilKilled(dir, store string) {
 // A process that takes files is killed again and again, at any point. The last
 // one finds every file whole and every order once.
 func TestKilledWhileTakingFiles(t *testing.T) {
-	const files, rows, kills = 4, 1500, 12
+	const files, rows, kills = 4, 800, 8
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			b := newBench(t)
@@ -68,7 +68,7 @@ func TestKilledWhileTakingFiles(t *testing.T) {
 			}
 			r := rand.New(rand.NewPCG(seed, seed))
 			for range kills {
-				killAfter(t, b, time.Duration(r.IntN(120))*time.Millisecond)
+				killAfter(t, b, time.Duration(r.IntN(80))*time.Millisecond)
 			}
 			b.open()
 			b.mustRun()

@@ -406,16 +406,16 @@ func TestASourceThatIsGone(t *testing.T) {
 // space the next run goes on.
 func TestAFullDiskUnderTheStore(t *testing.T) {
 	reached := false
-	for pages := 90; pages < 700; pages += 60 {
+	for pages := 90; pages < 500; pages += 100 {
 		b := newBench(t)
 		b.close()
 		b.pages = pages
 		b.open()
-		g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 800, Seed: 1})
+		g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 600, Seed: 1})
 		b.drops(g)
 		sum, err := b.run()
 		if err == nil {
-			if sum.Ready != 800 {
+			if sum.Ready != 600 {
 				t.Errorf("%d pages: %+v", pages, sum)
 			}
 			continue

@@ -20,7 +20,7 @@ func TestPANSet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var set panSet
 		first := map[uint64]int64{}
-		for i, n := range rapid.SliceOfN(rapid.Uint64Range(0, 3000), 0, 5000).Draw(t, "pans") {
+		for i, n := range rapid.SliceOfN(rapid.Uint64Range(0, 1500), 0, 2500).Draw(t, "pans") {
 			row := int64(i + 1)
 			if got := set.add(fingerprint(n), row); got != first[n] {
 				t.Fatalf("row %d: first row %d, want %d", row, got, first[n])

@@ -41,10 +41,10 @@ func TestTheLineIsCutWhileAFileIsRead(t *testing.T) {
 	for tenth := range 11 {
 		restarted := tenth%2 == 1
 		b := newBench(t)
-		server := b.serve(func(c *sftptest.Config) { c.MaxRead = 8 << 10 })
-		g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 600, Seed: 1, BadEvery: 50})
+		server := b.serve(func(c *sftptest.Config) { c.MaxRead = 4 << 10 })
+		g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 300, Seed: 1, BadEvery: 50})
 		b.drops(g)
-		reads := len(g.content)/(8<<10) + 1
+		reads := len(g.content)/(4<<10) + 1
 		at := int32(max(1, reads*tenth/10))
 		var n atomic.Int32
 		server.SetHook(func(op, name string) error {
@@ -77,7 +77,7 @@ func TestTheServerGoesAwayAtEveryOperation(t *testing.T) {
 	for failAt := int32(1); ; failAt++ {
 		b := newBench(t)
 		server := b.serve()
-		g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 300, Seed: 1, BadEvery: 50})
+		g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 60, Seed: 1, BadEvery: 50})
 		b.drops(g)
 		var n atomic.Int32
 		server.SetHook(func(string, string) error {

@@ -42,18 +42,6 @@ func splitTaken(taken string) (name, batch string, ok bool) {
 	return taken[:dot], taken[dot+1:], true
 }
 
-// troubleError says that a file, and not the drop as a whole, gives trouble:
-// it cannot be taken, read, or is still being written.
-type troubleError struct{ err error }
-
-// Error implements error.
-func (e *troubleError) Error() string { return e.err.Error() }
-
-// Unwrap gives what went wrong.
-func (e *troubleError) Unwrap() error { return e.err }
-
-var errChanging = errors.New("the file is still being written")
-
 // take moves a claimed file out of everybody's sight, reads it and says what is
 // to become of it. Nothing is accepted that changed while it was read.
 func (s *Stage) take(ctx context.Context, src *Source, b *issuance.Batch, v *visit) (verdict, error) {

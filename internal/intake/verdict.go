@@ -31,6 +31,18 @@ func refuse(code issuance.Code, format string, args ...any) verdict {
 
 func (v verdict) refused() bool { return v.to == issuance.BatchRefused }
 
+// unauthentic reports whether the rows may be anybody's: what was read of a
+// message before its seal proved broken. A receipt that spoke of them would
+// tell somebody who tampers with files what is in them.
+func (v verdict) unauthentic() bool {
+	switch v.code {
+	case issuance.PGPDamaged, issuance.PGPWeak, issuance.PGPSignatureMissing, issuance.PGPSignerUntrusted, issuance.PGPSignatureInvalid:
+		return true
+	default:
+		return false
+	}
+}
+
 // judge reads a file that is out of sight and says what is to become of it. An
 // error means that this could not be found out yet.
 func (s *Stage) judge(ctx context.Context, src *Source, b *issuance.Batch) (verdict, error) {
@@ -228,6 +240,11 @@ func checkRejects(src *Source, rows, rejected int64) verdict {
 
 // decide commits the verdict.
 func (s *Stage) decide(ctx context.Context, b *issuance.Batch, v verdict) (issuance.Totals, error) {
+	if v.unauthentic() {
+		if err := s.Store.ResetBatch(ctx, b.No); err != nil {
+			return issuance.Totals{}, fmt.Errorf("forget the rows of %s: %w", b.FileName, err)
+		}
+	}
 	why := issuance.Why{At: s.Now(), Stage: "intake", Session: s.Session, Code: v.code, Reason: v.reason}
 	if err := s.Store.DecideBatch(ctx, *b, v.to, why); err != nil {
 		return issuance.Totals{}, fmt.Errorf("record the verdict on %s: %w", b.FileName, err)

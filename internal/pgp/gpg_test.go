@@ -134,6 +134,7 @@ func TestGnuPG(t *testing.T) {
 }
 
 func theirFiles(t *testing.T, g *gnupg, us, bank Key, all bool) {
+	t.Helper()
 	o, err := NewOpener(OpenConfig{Decrypt: []Key{us}, Verify: []Key{bank}, SignatureRequired: true})
 	if err != nil {
 		t.Fatal(err)
@@ -177,6 +178,7 @@ func theirFiles(t *testing.T, g *gnupg, us, bank Key, all bool) {
 }
 
 func ourFiles(t *testing.T, g *gnupg, us, bank Key) {
+	t.Helper()
 	for name, armor := range map[string]bool{"binary": false, "armored": true} {
 		t.Run(name, func(t *testing.T) {
 			s := newSealer(t, SealConfig{To: []Key{bank}, Sign: us, Armor: armor, Now: time.Now})
@@ -201,6 +203,7 @@ func ourFiles(t *testing.T, g *gnupg, us, bank Key) {
 }
 
 func refusedFiles(t *testing.T, g *gnupg, us, bank Key) {
+	t.Helper()
 	now := time.Now()
 	o, err := NewOpener(OpenConfig{Decrypt: []Key{us}, Verify: []Key{bank}, SignatureRequired: true, Now: func() time.Time { return now }})
 	if err != nil {

@@ -25,41 +25,41 @@ func clock() time.Time { return today }
 
 // newEntity makes a key that was created days before today and lives for some
 // days, 0 for ever.
-func newEntity(t testing.TB, name string, ago, life int) *openpgp.Entity {
-	t.Helper()
+func newEntity(tb testing.TB, name string, ago, life int) *openpgp.Entity {
+	tb.Helper()
 	created := today.AddDate(0, 0, -ago)
 	e, err := openpgp.NewEntity(name, "", name+"@bank.example", &packet.Config{
 		Time: func() time.Time { return created }, Algorithm: packet.PubKeyAlgoEdDSA, KeyLifetimeSecs: uint32(life * 86400),
 		DefaultCipher: packet.CipherAES256,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }
 
-func private(t testing.TB, e *openpgp.Entity) Key {
-	t.Helper()
+func private(tb testing.TB, e *openpgp.Entity) Key {
+	tb.Helper()
 	var b bytes.Buffer
 	if err := e.SerializePrivateWithoutSigning(&b, nil); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	keys, err := PrivateKeys(b.Bytes(), secret.Value{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return keys[0]
 }
 
-func public(t testing.TB, e *openpgp.Entity) Key {
-	t.Helper()
+func public(tb testing.TB, e *openpgp.Entity) Key {
+	tb.Helper()
 	var b bytes.Buffer
 	if err := e.Serialize(&b); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	keys, err := PublicKeys(b.Bytes())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return keys[0]
 }
@@ -70,19 +70,19 @@ type world struct {
 	opener   *Opener
 }
 
-func newWorld(t testing.TB) *world {
-	t.Helper()
-	w := &world{us: newEntity(t, "us", 100, 0), bank: newEntity(t, "bank", 100, 0)}
-	w.opener = newOpener(t, OpenConfig{Decrypt: []Key{private(t, w.us)}, Verify: []Key{public(t, w.bank)}, SignatureRequired: true})
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
+	w := &world{us: newEntity(tb, "us", 100, 0), bank: newEntity(tb, "bank", 100, 0)}
+	w.opener = newOpener(tb, OpenConfig{Decrypt: []Key{private(tb, w.us)}, Verify: []Key{public(tb, w.bank)}, SignatureRequired: true})
 	return w
 }
 
-func newOpener(t testing.TB, cfg OpenConfig) *Opener {
-	t.Helper()
+func newOpener(tb testing.TB, cfg OpenConfig) *Opener {
+	tb.Helper()
 	cfg.Now = clock
 	o, err := NewOpener(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return o
 }
@@ -93,12 +93,11 @@ type letter struct {
 	signedAt    time.Time // zero: today
 	compress    packet.CompressionAlgo
 	hash        crypto.Hash
-	aead        bool
 	armor       bool
 }
 
-func (l letter) seal(t testing.TB, content string) []byte {
-	t.Helper()
+func (l letter) seal(tb testing.TB, content string) []byte {
+	tb.Helper()
 	if l.signedAt.IsZero() {
 		l.signedAt = today
 	}
@@ -110,17 +109,17 @@ func (l letter) seal(t testing.TB, content string) []byte {
 	if l.armor {
 		a, err := armor.Encode(&b, "PGP MESSAGE", map[string]string{"Comment": "made for a test"})
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		out, done = a, a.Close
 	}
 	w, err := openpgp.EncryptWithParams(out, l.to, nil, &openpgp.EncryptParams{Signers: l.signers, Config: cfg, EncryptionTime: &at})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	_, err = io.Copy(w, strings.NewReader(content))
 	if err = errors.Join(err, w.Close(), done()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }

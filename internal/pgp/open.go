@@ -267,12 +267,16 @@ type ring struct {
 }
 
 // KeysById implements [openpgp.KeyRing].
+//
+//nolint:revive // the library's name
 func (r *ring) KeysById(id uint64) []openpgp.Key {
 	return openpgp.EntityList(r.EntitiesById(id)).KeysById(id)
 }
 
 // EntitiesById implements [openpgp.KeyRing]. The library takes the first for a
 // signature, so the sender's keys come first, those that count before the others.
+//
+//nolint:revive // the library's name
 func (r *ring) EntitiesById(id uint64) []*openpgp.Entity {
 	if r.asked = append(r.asked, id); len(r.asked) > maxRecipients {
 		return nil

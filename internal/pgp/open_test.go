@@ -17,6 +17,7 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/ProtonMail/go-crypto/openpgp/s2k"
 
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/secret"
@@ -42,6 +43,7 @@ func TestOpenWhatTheBankMakes(t *testing.T) {
 		"signed last week":                   func(l *letter) { l.signedAt = today.AddDate(0, 0, -7) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := w.letter()
 			change(&l)
 			for _, content := range []string{orders, "", strings.Repeat(orders, 10_000)} {
@@ -50,11 +52,14 @@ func TestOpenWhatTheBankMakes(t *testing.T) {
 				if err != nil || got != content {
 					t.Fatalf("%d bytes: got %d, %v", len(content), len(got), err)
 				}
-				r, err := w.opener.Open(iotest.OneByteReader(bytes.NewReader(message[:min(len(message), 1<<20)])))
+				if len(content) > 1000 {
+					continue
+				}
+				r, err := w.opener.Open(iotest.OneByteReader(bytes.NewReader(message)))
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := iotest.TestReader(r, []byte(content)); err != nil && len(content) < 1000 {
+				if err := iotest.TestReader(r, []byte(content)); err != nil {
 					t.Fatalf("byte by byte: %v", err)
 				}
 			}
@@ -110,6 +115,7 @@ func TestRefused(t *testing.T) {
 		"only markers":          {bytes.Repeat([]byte("\xca\x03PGP"), maxStart), issuance.PGPDamaged, "does not come to its content"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			got, err := open(w.opener, c.message)
 			wantCode(t, err, c.want, c.text)
 			if strings.Contains(err.Error(), "ORD-") {
@@ -260,7 +266,7 @@ func TestCutAnywhere(t *testing.T) {
 	for _, compress := range []packet.CompressionAlgo{packet.CompressionNone, packet.CompressionZLIB} {
 		l := w.letter()
 		l.compress = compress
-		message := l.seal(t, strings.Repeat(orders, 20))
+		message := l.seal(t, strings.Repeat(orders, 5))
 		for n := range message {
 			_, err := open(w.opener, message[:n])
 			if c := code(err); c != issuance.PGPDamaged {
@@ -283,10 +289,11 @@ func TestChangedAnywhere(t *testing.T) {
 	} {
 		message := l.seal(t, strings.Repeat(orders, 5))
 		for i := range message {
-			for _, flip := range []byte{1, 0x80} {
+			for bit, o := range map[int]*Opener{i % 8: required, (i + 5) % 8: optional} {
+				flip := byte(1) << bit
 				changed := bytes.Clone(message)
 				changed[i] ^= flip
-				for _, o := range []*Opener{required, optional} {
+				{
 					got, err := open(o, changed)
 					if err == nil && got != strings.Repeat(orders, 5) {
 						t.Fatalf("%s: byte %d of %d changed by %#x: other content was taken", name, i, len(message), flip)
@@ -457,7 +464,7 @@ func TestKeysAreNotPrinted(t *testing.T) {
 func TestReadKeys(t *testing.T) {
 	t.Parallel()
 	e := newEntity(t, "us", 100, 0)
-	if err := e.EncryptPrivateKeys([]byte("correct horse"), &packet.Config{S2KCount: 65536}); err != nil {
+	if err := e.EncryptPrivateKeys([]byte("correct horse"), &packet.Config{S2KConfig: &s2k.Config{S2KCount: 65536}}); err != nil {
 		t.Fatal(err)
 	}
 	var locked, public bytes.Buffer

@@ -15,8 +15,8 @@ import (
 	"cardbatch/internal/issuance"
 )
 
-func newSealer(t testing.TB, cfg SealConfig) *Sealer {
-	t.Helper()
+func newSealer(tb testing.TB, cfg SealConfig) *Sealer {
+	tb.Helper()
 	if cfg.Secret == nil {
 		cfg.Secret = bytes.Repeat([]byte{1}, 32)
 	}
@@ -25,21 +25,21 @@ func newSealer(t testing.TB, cfg SealConfig) *Sealer {
 	}
 	s, err := NewSealer(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
-func sealed(t testing.TB, s *Sealer, name, content string) []byte {
-	t.Helper()
+func sealed(tb testing.TB, s *Sealer, name, content string) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	w, err := s.Wrap(name, &b)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	_, err = io.WriteString(w, content)
 	if err := errors.Join(err, w.Close()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }
@@ -75,6 +75,7 @@ func TestSealAndOpen(t *testing.T) {
 		"to two": {To: both, Sign: private(t, w.bank)},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newSealer(t, cfg)
 			for _, content := range []string{"", orders, strings.Repeat(orders, 50_000)} {
 				file := sealed(t, s, "a.csv.pgp", content)

@@ -71,11 +71,16 @@ func (n *night) runAgain() {
 
 // eachEnvelope runs a test with files in the clear and with files in envelopes.
 func eachEnvelope(t *testing.T, test func(t *testing.T, busyNight func(*testing.T) *night)) {
-	t.Parallel()
-	t.Run("clear", func(t *testing.T) { test(t, busyNight) })
+	t.Helper()
+	t.Run("clear", func(t *testing.T) {
+		t.Parallel()
+		test(t, busyNight)
+	})
 	mail := newPost(t)
 	t.Run("encrypted", func(t *testing.T) {
+		t.Parallel()
 		test(t, func(t *testing.T) *night {
+			t.Helper()
 			n := busyNight(t)
 			n.encrypt(mail)
 			return n
@@ -86,10 +91,12 @@ func eachEnvelope(t *testing.T, test func(t *testing.T, busyNight func(*testing.
 // Wherever the process dies, the next run ends with the very files that an
 // undisturbed one writes.
 func TestCrashAnywhereLeadsToTheSameFiles(t *testing.T) {
+	t.Parallel()
 	eachEnvelope(t, testCrashAnywhere)
 }
 
 func testCrashAnywhere(t *testing.T, busyNight func(*testing.T) *night) {
+	t.Helper()
 	undisturbed := busyNight(t)
 	undisturbed.run()
 	want := undisturbed.opened()
@@ -120,10 +127,12 @@ func testCrashAnywhere(t *testing.T, busyNight func(*testing.T) *night) {
 // When rows have changed between the crash and the next run, a file may be
 // left that nobody was told of; every one that was announced is sound.
 func TestCrashAndChangeNeverAnnouncesAWrongFile(t *testing.T) {
+	t.Parallel()
 	eachEnvelope(t, testCrashAndChange)
 }
 
 func testCrashAndChange(t *testing.T, busyNight func(*testing.T) *night) {
+	t.Helper()
 	orphans := 0
 	for k := 0; ; k++ {
 		n := busyNight(t)
@@ -188,10 +197,12 @@ func TestForeignFileWithOurNameIsLeftAlone(t *testing.T) {
 
 // The answer to a Put can get lost although the file is there.
 func TestLostAnswerIsFoundAgain(t *testing.T) {
+	t.Parallel()
 	eachEnvelope(t, testLostAnswer)
 }
 
 func testLostAnswer(t *testing.T, busyNight func(*testing.T) *night) {
+	t.Helper()
 	n := busyNight(t)
 	n.drop.fault = func(op string) error {
 		if op == "Put" {

@@ -42,6 +42,17 @@
 // Files are a function of rows: written twice, they are the same bytes. The
 // times in them come from the rows, that of creation from the plan.
 //
+// # Encryption
+//
+// A place may have an envelope, which encrypts files on their way: names end
+// with .pgp then, size and checksum of the control file are those of the bytes
+// delivered. The control file itself stays clear. It has counts and names, no rows; it must
+// be readable by what only moves files and checks them, and it is what a crash
+// is repaired by. An envelope is other bytes each time, so a file found after a
+// crash is opened again and its content compared with what would be written now;
+// package pgp says how it can be opened by us. A plan made before encryption was
+// switched on or off takes the name that fits first.
+//
 // One dead destination does not stop the others. What could not be delivered
 // stays planned, and RunOnce returns an error that wraps drop.ErrUnavailable.
 //

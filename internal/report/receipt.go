@@ -163,7 +163,7 @@ func verdictText(verdict issuance.BatchState, c *Control, counts intakeTotals) s
 	var text string
 	switch {
 	case verdict == issuance.BatchHeld:
-		text = "the file is complete but waits for a person to release it"
+		text = "the file is complete but waits, for what is missing or for a person to release it"
 	case verdict == issuance.BatchRefused && c.Code == issuance.DuplicateContent:
 		text = "nothing of the file is taken, because we have it already; there is nothing to send again"
 	case verdict == issuance.BatchRefused:

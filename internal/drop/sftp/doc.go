@@ -44,7 +44,10 @@
 // Only operations of version 3 of the protocol are used, requests are not
 // larger than 32 KiB, and files are read and written through one handle. The
 // rename is the protocol's plain one, which should not replace files; because
-// some servers do replace, the target is looked up first. No modes or times
+// some servers do replace, the target is looked up first. A rename that was
+// answered with success is looked up, too: without the file at its target it is
+// unverified, or, when the source is gone as well, somebody else's success. No
+// more than one handle is open on a connection. No modes or times
 // are set on files. Syncing is asked for only where the server offers it and
 // not missed if it is refused.
 package sftp

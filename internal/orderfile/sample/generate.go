@@ -35,6 +35,9 @@ type Options struct {
 	// those of [Products], at random.
 	Products []issuance.Product
 
+	// Format is that of the file; nil: the contract's own.
+	Format *orderfile.Format
+
 	Prefix string    // of order_id, card_id and consumer_id; default "ord"
 	Now    time.Time // expiries are one to five years ahead of it; required
 
@@ -61,7 +64,7 @@ func Generate(w io.Writer, o Options) (File, error) {
 	sum := sha256.New()
 	count := &counter{w: w}
 	out := bufio.NewWriterSize(io.MultiWriter(count, sum), 64<<10)
-	enc, err := orderfile.NewEncoder(out)
+	enc, conform, err := o.encoder(out)
 	if err != nil {
 		return File{}, err
 	}
@@ -69,6 +72,9 @@ func Generate(w io.Writer, o Options) (File, error) {
 	file := File{Bad: map[int64]issuance.Code{}, Repeats: map[int64]int64{}, Products: map[string]int64{}}
 	for n := int64(1); n <= int64(o.Rows); n++ {
 		row := g.next(n, &file)
+		if err := conform(row); err != nil {
+			return File{}, err
+		}
 		file.Rows++
 		file.Products[row.CardProductID]++
 		if err := enc.Encode(row); err != nil {
@@ -83,6 +89,19 @@ func Generate(w io.Writer, o Options) (File, error) {
 	}
 	file.Size, file.SHA256 = count.n, hex.EncodeToString(sum.Sum(nil))
 	return file, nil
+}
+
+func (o *Options) encoder(w io.Writer) (*orderfile.Encoder, func(*orderfile.Row) error, error) {
+	if o.Format == nil {
+		enc, err := orderfile.NewEncoder(w)
+		return enc, func(*orderfile.Row) error { return nil }, err
+	}
+	layout, err := orderfile.NewLayout(*o.Format)
+	if err != nil {
+		return nil, nil, err
+	}
+	enc, err := orderfile.NewLayoutEncoder(w, layout)
+	return enc, Conform(*o.Format), err
 }
 
 // Control returns the control file's content for a generated file.

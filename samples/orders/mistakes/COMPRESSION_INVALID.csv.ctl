@@ -1,7 +1,7 @@
 {
   "file": "COMPRESSION_INVALID.csv",
   "rows": 3,
-  "sha256": "a3bb574bbf7508177a90b5f88fd057299125e765e8bb9c7a19396888006d5a2e",
+  "sha256": "6a1b0fb92c47033daa7c518a845be8a1f9baa2dfeae1508e72657d7b7111e816",
   "issuer_id": "DEMO_BANK1",
   "environment": "TEST",
   "sequence": 1,
