@@ -18,8 +18,6 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile/sample"
-	"cardbatch/internal/pgp"
-	"cardbatch/internal/secret"
 	"cardbatch/internal/store"
 	"cardbatch/internal/validate"
 	"cardbatch/samples"
@@ -87,6 +85,31 @@ func newDesk(t *testing.T) *desk {
 	return d
 }
 
+// agree changes the source to one of the kind that a code is about.
+func (d *desk) agree(t *testing.T, code issuance.Code) {
+	t.Helper()
+	if aboutPGP(code) {
+		d.cfg.Sources[0].Pattern = "*.csv" + encrypted
+		d.cfg.Sources[0].Unwrap = opener(t).Open
+	}
+}
+
+// aboutPGP reports whether only a source of encrypted files can show a code.
+func aboutPGP(code issuance.Code) bool {
+	_, ok := badMessages(post{})[code]
+	return ok
+}
+
+// one returns the path of the sample of a code, if it is one file.
+func one(code issuance.Code) (path string, ok bool) {
+	path = filepath.Join(mistakes, string(code)+".csv")
+	if aboutPGP(code) {
+		path += encrypted
+	}
+	_, err := os.Stat(path)
+	return path, err == nil
+}
+
 // take drops the sample at path with its control file, if it has one, and lets
 // intake take it.
 func (d *desk) take(t *testing.T, path string) issuance.Batch {
@@ -121,13 +144,9 @@ func TestEveryMistakeHasItsCode(t *testing.T) {
 		t.Run(string(code), func(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t)
-			path := filepath.Join(mistakes, string(code)+".csv")
-			if ofEnvelope(code) {
-				d.decrypt(t)
-				check(t, d, d.take(t, filepath.Join(encrypted, string(code)+".csv.pgp")), code, lvl)
-				return
-			}
-			if _, err := os.Stat(path); err != nil {
+			d.agree(t, code)
+			path, ok := one(code)
+			if !ok {
 				first, second := only(t, code, 1), only(t, code, 2)
 				if b := d.take(t, first); b.State != issuance.BatchAccepted || b.Code != "" {
 					t.Fatalf("%s is %s %s", first, b.State, b.Code)
@@ -137,23 +156,6 @@ func TestEveryMistakeHasItsCode(t *testing.T) {
 			check(t, d, d.take(t, path), code, lvl)
 		})
 	}
-}
-
-// decrypt makes the source one that takes encrypted and signed files only.
-func (d *desk) decrypt(t *testing.T) {
-	t.Helper()
-	read := func(name string) []byte {
-		content, err := os.ReadFile(filepath.Join(encrypted, name))
-		must(t, err)
-		return content
-	}
-	us, err := pgp.PrivateKeys(read("us-private.asc"), secret.Value{})
-	must(t, err)
-	bank, err := pgp.PublicKeys(read("bank-public.asc"))
-	must(t, err)
-	opener, err := pgp.NewOpener(pgp.OpenConfig{Decrypt: us, Verify: bank, SignatureRequired: true, Now: day})
-	must(t, err)
-	d.cfg.Sources[0].Unwrap, d.cfg.Sources[0].Pattern = opener.Open, "*.csv.pgp"
 }
 
 func only(t *testing.T, code issuance.Code, n int) string {
@@ -213,9 +215,13 @@ func TestOfflineVerdictIsTheSame(t *testing.T) {
 		BusinessDates: &intake.DateRange{Back: 30, Ahead: 7}, Now: day,
 	}
 	for code, lvl := range codes(t) {
-		path := filepath.Join(mistakes, string(code)+".csv")
-		if _, err := os.Stat(path); err != nil || ofEnvelope(code) {
+		path, ok := one(code)
+		if !ok {
 			continue // it needs a history, which is only known online
+		}
+		rules.Unwrap = nil
+		if aboutPGP(code) {
+			rules.Unwrap = opener(t).Open
 		}
 		v, err := app.CheckFile(t.Context(), path, rules)
 		must(t, err)

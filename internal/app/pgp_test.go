@@ -27,6 +27,15 @@ type post struct{ bank, us *pgptest.Pair }
 // encrypt changes the world's configuration to one with PGP both ways.
 func (w *world) encrypt(t *testing.T) post {
 	t.Helper()
+	return w.exchangeKeys(t, `drop: bank,
+  pgp: {decrypt_key_files: [us.asc], verify_key_files: [bank.asc]},
+  report_pgp: {encrypt_to_files: [bank.asc], sign_key_file: us.asc}}]`)
+}
+
+// exchangeKeys makes the keys us.asc and bank.asc, and a configuration whose
+// source ends with the text given.
+func (w *world) exchangeKeys(t *testing.T, source string) post {
+	t.Helper()
 	made := time.Now().AddDate(0, -1, 0)
 	bank, err1 := pgptest.NewPair("bank", made, 60)
 	us, err2 := pgptest.NewPair("us", made, 0)
@@ -35,9 +44,7 @@ func (w *world) encrypt(t *testing.T) post {
 	w.write(t, "bank.asc", string(bank.PublicFile))
 	text, err := os.ReadFile(w.cfg.Path)
 	must(t, err)
-	w.write(t, "cardbatch.yaml", strings.Replace(string(text), "drop: bank}]", `drop: bank,
-  pgp: {decrypt_key_files: [us.asc], verify_key_files: [bank.asc]},
-  report_pgp: {encrypt_to_files: [bank.asc], sign_key_file: us.asc}}]`, 1))
+	w.write(t, "cardbatch.yaml", strings.Replace(string(text), "drop: bank}]", source, 1))
 	w.cfg, err = config.Load(filepath.Join(w.dir, "cardbatch.yaml"))
 	must(t, err)
 	return post{bank, us}

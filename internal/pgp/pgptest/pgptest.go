@@ -40,16 +40,21 @@ func NewPair(name string, from time.Time, days int) (*Pair, error) {
 	if p.PublicFile, err = file(openpgp.PublicKeyType, e.Serialize); err != nil {
 		return nil, err
 	}
-	privates, err := pgp.PrivateKeys(p.PrivateFile, secret.Value{})
+	return ReadPair(p.PrivateFile, p.PublicFile)
+}
+
+// ReadPair reads a pair from its files, one key in each, armored and without a
+// passphrase.
+func ReadPair(private, public []byte) (*Pair, error) {
+	privates, err := pgp.PrivateKeys(private, secret.Value{})
 	if err != nil {
 		return nil, err
 	}
-	publics, err := pgp.PublicKeys(p.PublicFile)
+	publics, err := pgp.PublicKeys(public)
 	if err != nil {
 		return nil, err
 	}
-	p.Private, p.Public = privates[0], publics[0]
-	return p, nil
+	return &Pair{private, public, privates[0], publics[0]}, nil
 }
 
 func file(kind string, write func(io.Writer) error) ([]byte, error) {
@@ -69,7 +74,7 @@ func file(kind string, write func(io.Writer) error) ([]byte, error) {
 }
 
 // Seal makes a message of a content, encrypted to one key and signed by another
-// at the time given.
+// at the time given; by the zero key, it is not signed.
 func Seal(content []byte, to, by pgp.Key, at time.Time) ([]byte, error) {
 	s, err := pgp.NewSealer(pgp.SealConfig{To: []pgp.Key{to}, Sign: by, Secret: make([]byte, 32), Now: func() time.Time { return at }})
 	if err != nil {
