@@ -623,7 +623,7 @@ func TestEveryCallToTheDropFailsOnce(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for failAt := 1; ; failAt++ {
 			b := newBench(t)
-			g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 300, Seed: 1, BadEvery: 50})
+			g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 60, Seed: 1, BadEvery: 20})
 			b.drops(g)
 			b.drop.failAt, b.drop.after = failAt, after
 			_, err := b.run()
