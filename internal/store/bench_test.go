@@ -85,21 +85,22 @@ func BenchmarkAddOrders(b *testing.B) {
 // as submitted, in slices of 200 by four workers as submit has them.
 func BenchmarkClaimAndRecord(b *testing.B) {
 	s := storetest.New(b)
-	benchLoad(b, s, benchBatch(b, s), b.N)
+	batch := benchBatch(b, s)
+	benchLoad(b, s, batch, b.N)
 	b.ReportAllocs()
 	b.ResetTimer()
 	var workers sync.WaitGroup
 	for range 4 {
 		workers.Go(func() {
 			for {
-				claims, err := s.ClaimReady(b.Context(), benchIssuer, "bench", 200)
+				claims, err := s.ClaimReady(b.Context(), benchIssuer, batch.Session, 200)
 				if err != nil {
 					b.Error(err)
 				}
 				if len(claims) == 0 {
 					return
 				}
-				if err := s.RecordOutcomes(b.Context(), "bench", benchOutcomes(claims)); err != nil {
+				if err := s.RecordOutcomes(b.Context(), batch.Session, benchOutcomes(claims)); err != nil {
 					b.Error(err)
 				}
 			}
@@ -134,14 +135,14 @@ func benchNotify(b *testing.B, perBody int) {
 	batch := benchBatch(b, s)
 	benchLoad(b, s, batch, orders)
 	for {
-		claims, err := s.ClaimReady(b.Context(), benchIssuer, "bench", 2000)
+		claims, err := s.ClaimReady(b.Context(), benchIssuer, batch.Session, 2000)
 		if err != nil {
 			b.Fatal(err)
 		}
 		if len(claims) == 0 {
 			break
 		}
-		if err := s.RecordOutcomes(b.Context(), "bench", benchOutcomes(claims)); err != nil {
+		if err := s.RecordOutcomes(b.Context(), batch.Session, benchOutcomes(claims)); err != nil {
 			b.Fatal(err)
 		}
 	}
