@@ -345,6 +345,7 @@ func TestAcceptancePolicies(t *testing.T) {
 		{"rows", intake.AcceptRows, 1, issuance.BatchAccepted},
 		{"below the share", intake.AcceptRows, 0.11, issuance.BatchAccepted},
 		{"above the share", intake.AcceptRows, 0.09, issuance.BatchRefused},
+		{"exactly the share", intake.AcceptRows, 0.1, issuance.BatchAccepted},
 		{"all or nothing", intake.AllOrNothing, 1, issuance.BatchRefused},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
