@@ -259,9 +259,36 @@ func TestStrictSequence(t *testing.T) {
 	if sum := b.mustRun(); sum.Released != 1 {
 		t.Errorf("summary %+v", sum)
 	}
+	reason := func(sequence int64) string {
+		all, err := b.store.Batches(t.Context(), issuance.BatchFilter{})
+		b.must(err)
+		for _, batch := range all {
+			if batch.Control.Sequence == sequence {
+				return batch.Reason
+			}
+		}
+		return ""
+	}
+	if got, want := reason(14), "was held for a missing file; sequence 13 is there now"; got != want {
+		t.Errorf("14 was taken because %q, want %q", got, want)
+	}
 	file(11)
 	if sum := b.mustRun(); sum.Accepted != 1 {
 		t.Errorf("a late file: %+v", sum)
+	}
+
+	// Those before the one that was let pass go, too. What they miss is still missing.
+	file(16)
+	file(17)
+	b.mustRun()
+	all, err = b.store.Batches(t.Context(), issuance.BatchFilter{})
+	b.must(err)
+	b.must(b.store.DecideBatch(t.Context(), all[len(all)-1], issuance.BatchAccepted, issuance.Why{Operator: "anna", Reason: "urgent"}))
+	if sum := b.mustRun(); sum.Released != 1 {
+		t.Errorf("summary %+v", sum)
+	}
+	if got, want := reason(16), "was held for a missing file; sequence 17, which is later, was let pass"; got != want {
+		t.Errorf("16 was taken because %q, want %q", got, want)
 	}
 }
 
