@@ -292,6 +292,35 @@ func TestStrictSequence(t *testing.T) {
 	}
 }
 
+// TestNoMoreStrict: a file that is held does not wait for ever because its source
+// has stopped holding files.
+func TestNoMoreStrict(t *testing.T) {
+	b := newBench(t)
+	b.source().Sequence = intake.SequenceStrict
+	file := func(n int64) {
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", n), n,
+			orderfiletest.Options{Rows: 5, Seed: uint64(n), Prefix: fmt.Sprintf("f%d", n)}))
+	}
+	file(1)
+	file(3)
+	file(6)
+	if sum := b.mustRun(); sum.Held != 2 {
+		t.Fatalf("summary %+v", sum)
+	}
+	b.source().Sequence = intake.SequenceWarn
+	if sum := b.mustRun(); sum.Released != 0 {
+		t.Errorf("nothing has come: %+v", sum)
+	}
+	file(2)
+	if sum := b.mustRun(); sum.Accepted != 1 || sum.Released != 1 {
+		t.Errorf("the missing file has come: %+v", sum)
+	}
+	file(7)
+	if sum := b.mustRun(); sum.Accepted != 1 || sum.Released != 1 {
+		t.Errorf("a later file was let pass: %+v", sum)
+	}
+}
+
 func TestBusinessDates(t *testing.T) {
 	paris, err := time.LoadLocation("Europe/Paris") // 23:00 there, still the first of March
 	if err != nil {

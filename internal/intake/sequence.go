@@ -31,11 +31,9 @@ func (s *Stage) checkSequence(ctx context.Context, src *Source, sequence int64) 
 }
 
 // releaseHeld takes the held files whose turn has come, one after the other: the
-// missing file has arrived, or an operator has let one pass.
+// missing file has arrived, or an operator has let one pass. Files may be held
+// even if the source does not hold any now: they came when it did.
 func (s *Stage) releaseHeld(ctx context.Context, src *Source, sum *Summary) error {
-	if src.Sequence != SequenceStrict {
-		return nil
-	}
 	held, err := s.Store.HeldFiles(ctx, src.Name)
 	if err != nil || len(held) == 0 {
 		return err
