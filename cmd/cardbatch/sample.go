@@ -37,7 +37,7 @@ type sampleFlags struct {
 // sampleView is what was written, as JSON.
 type sampleView struct {
 	File     string           `json:"file"`
-	Control  string           `json:"control"`
+	Control  string           `json:"control,omitempty"` // not written where the source takes none
 	Rows     int64            `json:"rows"`
 	Size     int64            `json:"size"`
 	SHA256   string           `json:"sha256"`
@@ -49,7 +49,7 @@ func newSample(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sample --source NAME",
 		Short: "write an order file with made-up orders, for those who write the export",
-		Long: `sample writes an order file and its control file that the source would take, in
+		Long: `sample writes an order file, and its control file if the source takes such, in
 its format and before any encryption: made-up people, card numbers of its products' BIN ranges, right checksums. Only
 for issuers of the environment TEST. Every call makes other order_ids, card_ids
 and, from the 1st to the last row, the same card numbers again. Existing files
@@ -68,8 +68,11 @@ last receipt names it.`,
 				return fmt.Errorf("write a sample: %w", err)
 			}
 			if src := cfg.Source(f.source); src.PGP.Enabled() {
-				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "note: this source takes encrypted files: encrypt and sign %s, and put name and sha256 of the encrypted file into the control file\n",
-					filepath.Base(view.File))
+				note := "note: this source takes encrypted files: encrypt and sign " + filepath.Base(view.File)
+				if view.Control != "" {
+					note += ", and put name and sha256 of the encrypted file into the control file"
+				}
+				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), note)
 			}
 			if s.output == outputJSON {
 				return writeJSON(cmd.OutOrStdout(), view)
@@ -121,16 +124,16 @@ func (f *sampleFlags) write(cfg *config.Config, at time.Time) (sampleView, error
 	}
 	format := src.Format.Rows()
 	options := sample.Options{Format: &format, Rows: f.rows, Products: products, Now: at, Prefix: "smp-" + strings.ToLower(rand.Text()[:8]), Seed: seed()}
-	return f.writeFiles(name, issuer.ID, unwrap.Compression(src.Format.Compression), options, at)
+	return f.writeFiles(name, &src, options, at)
 }
 
 // writeFiles writes the order file, then its control file, as core banking must.
-func (f *sampleFlags) writeFiles(name, issuerID string, compression unwrap.Compression, options sample.Options, at time.Time) (sampleView, error) {
+func (f *sampleFlags) writeFiles(name string, src *config.Source, options sample.Options, at time.Time) (sampleView, error) {
 	file := filepath.Join(f.out, name)
 	var made sample.File
 	err := writeNew(file, func(out *os.File) error {
 		sum, size := sha256.New(), &counter{}
-		packed, err := pack(io.MultiWriter(out, sum, size), compression, strings.TrimSuffix(name, filepath.Ext(name)))
+		packed, err := pack(io.MultiWriter(out, sum, size), unwrap.Compression(src.Format.Compression), strings.TrimSuffix(name, filepath.Ext(name)))
 		if err != nil {
 			return err
 		}
@@ -142,15 +145,19 @@ func (f *sampleFlags) writeFiles(name, issuerID string, compression unwrap.Compr
 	if err != nil {
 		return sampleView{}, err
 	}
-	ctl, err := orderfile.EncodeControl(made.Control(name, issuerID, f.sequence, string(f.businessDate), at))
+	view := sampleView{File: file, Rows: made.Rows, Size: made.Size, SHA256: made.SHA256, Products: made.Products}
+	if !src.Completion.Control {
+		return view, nil
+	}
+	view.Control = file + orderfile.ControlSuffix
+	ctl, err := orderfile.EncodeControl(made.Control(name, src.Issuer, f.sequence, string(f.businessDate), at))
 	if err == nil {
-		err = writeNew(file+orderfile.ControlSuffix, func(out *os.File) error {
+		err = writeNew(view.Control, func(out *os.File) error {
 			_, err := out.Write(ctl)
 			return err
 		})
 	}
-	return sampleView{File: file, Control: file + orderfile.ControlSuffix, Rows: made.Rows, Size: made.Size, SHA256: made.SHA256,
-		Products: made.Products}, err
+	return view, err
 }
 
 type counter struct{ n int64 }

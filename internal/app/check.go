@@ -74,7 +74,7 @@ func RulesOf(cfg *config.Config, source string, now func() time.Time) (Rules, er
 	if err != nil {
 		return Rules{}, err
 	}
-	rules.Accept, rules.MaxRejects = s.Accept, 1
+	rules.Accept, rules.MaxRejects, rules.NoControl = s.Accept, 1, !s.Completion.Control
 	rules.MaxBytes, rules.MaxRows = int64(s.MaxSize), s.MaxRows
 	rules.BusinessDates, rules.Location = businessDates(s), i.TimeZone.Location
 	if s.MaxRejects != nil {

@@ -35,6 +35,7 @@ type Rules struct {
 	MaxRejects  float64  // 0 to 1
 	MaxBytes    int64    // 0: any
 	MaxRows     int64    // 0: as many as there can be
+	NoControl   bool     // a control file beside the file is not looked at
 	// BusinessDates are those of the source, nil for any.
 	BusinessDates *intake.DateRange
 	Location      *time.Location // of the business dates; nil: UTC
@@ -97,7 +98,7 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 	}
 	src.MaxBytes, src.MaxRows = cmp.Or(rules.MaxBytes, src.MaxBytes), cmp.Or(rules.MaxRows, src.MaxRows)
 	src.BusinessDates, src.Location = rules.BusinessDates, cmp.Or(rules.Location, src.Location)
-	if control, err := os.ReadFile(path + orderfile.ControlSuffix); err == nil { //nolint:gosec // the user names the file
+	if control, err := os.ReadFile(path + orderfile.ControlSuffix); err == nil && !rules.NoControl { //nolint:gosec // the user names the file
 		src.Completion.Control = true
 		desk.control = true
 		if c, err := orderfile.ParseControl(control); err == nil && src.IssuerID == "" {

@@ -77,11 +77,7 @@ func (s *Source) check(c checker, key string, cfg *Config) {
 	if _, err := path.Match(s.Pattern, "x"); err != nil || strings.Contains(s.Pattern, "/") {
 		c.Problem(key+".pattern", "%q is not a file name pattern", s.Pattern)
 	}
-	orText(&s.Accept, AcceptRows)
-	c.oneOf(key+".accept", s.Accept, AcceptRows, AcceptAllOrNothing)
-	if s.Accept == AcceptAllOrNothing && s.MaxRejects != nil {
-		c.Problem(key+".max_rejects", "is for accept rows only")
-	}
+	s.checkAccept(c, key)
 	if s.BusinessDate != nil {
 		c.days(key+".business_date.days_back", s.BusinessDate.DaysBack)
 		c.days(key+".business_date.days_ahead", s.BusinessDate.DaysAhead)
@@ -92,12 +88,21 @@ func (s *Source) check(c checker, key string, cfg *Config) {
 		c.Problem(key+".max_rows", "must be at most %d", issuance.MaxRows)
 	}
 	s.checkCompletion(c, key)
+	s.checkPattern(c, key+".pattern")
 	orText(&s.Sequence, SequenceWarn)
 	c.oneOf(key+".sequence", s.Sequence, SequenceWarn, SequenceStrict)
 	if s.Sequence == SequenceStrict && !s.Completion.Control {
 		c.Problem(key+".sequence", "strict needs control files: the sequence stands in the control file")
 	}
 	s.Directories.check(c, key+".directories")
+}
+
+func (s *Source) checkAccept(c checker, key string) {
+	orText(&s.Accept, AcceptRows)
+	c.oneOf(key+".accept", s.Accept, AcceptRows, AcceptAllOrNothing)
+	if s.Accept == AcceptAllOrNothing && s.MaxRejects != nil {
+		c.Problem(key+".max_rejects", "is for accept rows only")
+	}
 }
 
 // days checks a number of days. Zero is today, so it must be said.
@@ -136,14 +141,21 @@ func (c checker) relative(key, dir string) {
 
 // checkSharedDirectories refuses two sources that would take each other's files.
 func (cfg *Config) checkSharedDirectories(c checker) {
-	seen := map[[3]string]int{}
 	for i, s := range cfg.Sources {
-		place := [3]string{s.Drop, s.Directories.Drop, s.Pattern}
-		if first, ok := seen[place]; ok {
-			c.Problem(at("sources", i), "takes the same files as %s: same drop, directory and pattern", at("sources", first))
-			continue
+		for j, first := range cfg.Sources[:i] {
+			if s.Drop != first.Drop || s.Directories.Drop != first.Directories.Drop {
+				continue
+			}
+			if s.Pattern == first.Pattern {
+				c.Problem(at("sources", i), "takes the same files as %s: same drop, directory and pattern", at("sources", j))
+				break
+			}
+			if overlap(s.Pattern, first.Pattern) {
+				c.Problem(at("sources", i), "could take files of %s: same drop and directory, and a name can match both patterns, %q and %q",
+					at("sources", j), first.Pattern, s.Pattern)
+				break
+			}
 		}
-		seen[place] = i
 	}
 }
 

@@ -259,9 +259,65 @@ func TestStrictSequence(t *testing.T) {
 	if sum := b.mustRun(); sum.Released != 1 {
 		t.Errorf("summary %+v", sum)
 	}
+	reason := func(sequence int64) string {
+		all, err := b.store.Batches(t.Context(), issuance.BatchFilter{})
+		b.must(err)
+		for _, batch := range all {
+			if batch.Control.Sequence == sequence {
+				return batch.Reason
+			}
+		}
+		return ""
+	}
+	if got, want := reason(14), "was held for a missing file; sequence 13 is there now"; got != want {
+		t.Errorf("14 was taken because %q, want %q", got, want)
+	}
 	file(11)
 	if sum := b.mustRun(); sum.Accepted != 1 {
 		t.Errorf("a late file: %+v", sum)
+	}
+
+	// Those before the one that was let pass go, too. What they miss is still missing.
+	file(16)
+	file(17)
+	b.mustRun()
+	all, err = b.store.Batches(t.Context(), issuance.BatchFilter{})
+	b.must(err)
+	b.must(b.store.DecideBatch(t.Context(), all[len(all)-1], issuance.BatchAccepted, issuance.Why{Operator: "anna", Reason: "urgent"}))
+	if sum := b.mustRun(); sum.Released != 1 {
+		t.Errorf("summary %+v", sum)
+	}
+	if got, want := reason(16), "was held for a missing file; sequence 17, which is later, was let pass"; got != want {
+		t.Errorf("16 was taken because %q, want %q", got, want)
+	}
+}
+
+// TestNoMoreStrict: a file that is held does not wait for ever because its source
+// has stopped holding files.
+func TestNoMoreStrict(t *testing.T) {
+	b := newBench(t)
+	b.source().Sequence = intake.SequenceStrict
+	file := func(n int64) {
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", n), n,
+			orderfiletest.Options{Rows: 5, Seed: uint64(n), Prefix: fmt.Sprintf("f%d", n)}))
+	}
+	file(1)
+	file(3)
+	file(6)
+	if sum := b.mustRun(); sum.Held != 2 {
+		t.Fatalf("summary %+v", sum)
+	}
+	b.source().Sequence = intake.SequenceWarn
+	if sum := b.mustRun(); sum.Released != 0 {
+		t.Errorf("nothing has come: %+v", sum)
+	}
+	file(2)
+	if sum := b.mustRun(); sum.Accepted != 1 || sum.Released != 1 {
+		t.Errorf("the missing file has come: %+v", sum)
+	}
+	file(7)
+	if sum := b.mustRun(); sum.Accepted != 1 || sum.Released != 1 {
+		t.Errorf("a later file was let pass: %+v", sum)
 	}
 }
 
@@ -345,6 +401,7 @@ func TestAcceptancePolicies(t *testing.T) {
 		{"rows", intake.AcceptRows, 1, issuance.BatchAccepted},
 		{"below the share", intake.AcceptRows, 0.11, issuance.BatchAccepted},
 		{"above the share", intake.AcceptRows, 0.09, issuance.BatchRefused},
+		{"exactly the share", intake.AcceptRows, 0.1, issuance.BatchAccepted},
 		{"all or nothing", intake.AllOrNothing, 1, issuance.BatchRefused},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

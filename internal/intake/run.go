@@ -66,7 +66,7 @@ type Summary struct {
 	Accepted  int   `json:"accepted"`
 	Held      int   `json:"held"`
 	Refused   int   `json:"refused"`
-	Released  int   `json:"released"` // held before, and no sequence is missing any more
+	Released  int   `json:"released"` // held before, and their turn has come
 	Rows      int64 `json:"rows"`     // of the accepted and held files
 	Ready     int64 `json:"ready"`
 	Rejected  int64 `json:"rejected"`

@@ -31,11 +31,9 @@ func (s *Stage) checkSequence(ctx context.Context, src *Source, sequence int64) 
 }
 
 // releaseHeld takes the held files whose turn has come, one after the other: the
-// missing file has arrived, or an operator has let one pass.
+// missing file has arrived, or an operator has let one pass. Files may be held
+// even if the source does not hold any now: they came when it did.
 func (s *Stage) releaseHeld(ctx context.Context, src *Source, sum *Summary) error {
-	if src.Sequence != SequenceStrict {
-		return nil
-	}
 	held, err := s.Store.HeldFiles(ctx, src.Name)
 	if err != nil || len(held) == 0 {
 		return err
@@ -50,7 +48,7 @@ func (s *Stage) releaseHeld(ctx context.Context, src *Source, sum *Summary) erro
 			continue
 		}
 		why := issuance.Why{At: s.Now(), Stage: "intake", Session: s.Session,
-			Reason: fmt.Sprintf("was held for a missing file; sequence %d is there now", sequenceOf(b)-1)}
+			Reason: "was held for a missing file; " + whatCame(last, sequenceOf(b))}
 		err := s.Store.DecideBatch(ctx, b, issuance.BatchAccepted, why)
 		if errors.Is(err, issuance.ErrOutOfState) {
 			continue // an operator was faster
@@ -58,11 +56,20 @@ func (s *Stage) releaseHeld(ctx context.Context, src *Source, sum *Summary) erro
 		if err != nil {
 			return fmt.Errorf("release %s: %w", b.FileName, err)
 		}
-		last = max(last, sequenceOf(b))
 		sum.Released++
-		s.Logger.Info().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).Msg("file released: no sequence is missing any more")
+		s.Logger.Info().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).Msg("file released: " + whatCame(last, sequenceOf(b)))
+		last = max(last, sequenceOf(b))
 	}
 	return nil
+}
+
+// whatCame says why a held file need not wait any more. A file may be missing
+// before it all the same, when somebody has let a later one pass.
+func whatCame(last, sequence int64) string {
+	if last > sequence {
+		return fmt.Sprintf("sequence %d, which is later, was let pass", last)
+	}
+	return fmt.Sprintf("sequence %d is there now", sequence-1)
 }
 
 func sequenceOf(b issuance.Batch) int64 {

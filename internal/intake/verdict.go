@@ -231,11 +231,18 @@ func checkRejects(src *Source, rows, rejected int64) verdict {
 		return accept()
 	case src.Accept == AllOrNothing:
 		return refuse(issuance.TooManyRejects, "%d of %d rows are rejected, and this source takes all or nothing", rejected, rows)
-	case float64(rejected) > src.MaxRejects*float64(rows):
-		return refuse(issuance.TooManyRejects, "%d of %d rows are rejected, more than the %g %% this source allows", rejected, rows, 100*src.MaxRejects)
+	case tooMany(rejected, rows, src.MaxRejects):
+		return refuse(issuance.TooManyRejects, "%d of %d rows are rejected, more than the %.10g %% this source allows", rejected, rows, 100*src.MaxRejects)
 	default:
 		return accept()
 	}
+}
+
+// tooMany reports whether a share is exceeded. The share was written in decimal
+// digits: 29 of 100 is not more than 29 %, although 0.29*100 is less than 29.
+func tooMany(rejected, rows int64, share float64) bool {
+	const rounding = 1e-12 // far less than one row of any file
+	return float64(rejected) > share*float64(rows)*(1+rounding)
 }
 
 // decide commits the verdict.

@@ -27,6 +27,8 @@ func TestScrub(t *testing.T) {
 		{"two side by side", "41111111111111115555555555554444", "411111******1111555555******4444"},
 		{"after another number", "line 7 4111111111111111", "line 7 41111*******1111"},
 		{"time", "2026-03-01T22:15:03.123Z", "2026-03-01T22:15:03.123Z"},
+		{"file of a day", "cards-20261122-0015.csv", "cards-20261122-0015.csv"}, // its check digit is right
+		{"card after a day", "20261121 4111111111111111", "20261121 411111******1111"},
 		{"nothing", "hello", "hello"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

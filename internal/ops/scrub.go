@@ -10,7 +10,7 @@ import (
 // or a dash, whose check digit is right. The first six and last four digits stay.
 //
 // It is the last line of defence and no more: nothing may rely on it. One in
-// ten other numbers of that length is masked, too. A number that is split over
+// ten other numbers of that length is masked, too, but none that begins with 20. A number that is split over
 // two calls of Write is not seen; loggers write whole lines.
 func Scrub(w io.Writer) io.Writer { return &scrubber{w} }
 
@@ -40,6 +40,9 @@ func maskPANs(run []byte) []byte {
 	}
 	masked := append([]byte(nil), run...)
 	for start := 0; start+12 <= len(at); start++ {
+		if run[at[start]] == '2' && run[at[start+1]] == '0' {
+			continue // a date, as in names of files: no card begins like this
+		}
 		for length := min(19, len(at)-start); length >= 12; length-- {
 			// Inside a longer run only the commonest length is looked for, or
 			// nearly every long number would be masked.

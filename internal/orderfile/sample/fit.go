@@ -26,7 +26,7 @@ func (g *generator) fit(row *orderfile.Row, n int64, p *issuance.Product) {
 	if p.ValidityYears > 0 && p.ValidityYears < 5 {
 		row.Expiry = cardholder.NewText(g.o.Now.AddDate(p.ValidityYears, -g.rnd.IntN(6), 0).Format("0601"))
 	}
-	g.move(row, p)
+	g.move(row, p.Countries)
 }
 
 // panOf returns the n-th PAN of a range.
@@ -36,11 +36,11 @@ func panOf(r issuance.BINRange, n int64) string {
 	return cardholder.WithCheckDigit(r.Low + number[len(number)-digits:])
 }
 
-// move lets the people of a row live where the product's cards may be sent.
-func (g *generator) move(row *orderfile.Row, p *issuance.Product) {
-	allowed := slices.DeleteFunc(places(), func(home place) bool { return !slices.Contains(p.Countries, home.country) })
+// move lets the people of a row live where cards may be sent.
+func (g *generator) move(row *orderfile.Row, countries []string) {
+	allowed := slices.DeleteFunc(places(), func(home place) bool { return !slices.Contains(countries, home.country) })
 	if len(allowed) == 0 {
-		home, _ := placeIn(p.Countries)
+		home, _ := placeIn(countries)
 		allowed = []place{home}
 	}
 	text := cardholder.NewText

@@ -104,6 +104,14 @@ func (o *Options) encoder(w io.Writer) (*orderfile.Encoder, func(*orderfile.Row)
 	return enc, Conform(*o.Format), err
 }
 
+// country is where the format says that all cards go, "" when rows say it.
+func (o *Options) country() string {
+	if o.Format == nil {
+		return ""
+	}
+	return o.Format.Constants["delivery_country_code"]
+}
+
 // Control returns the control file's content for a generated file.
 func (f File) Control(name, issuerID string, sequence int64, businessDate string, createdAt time.Time) issuance.Control {
 	return issuance.Control{
@@ -142,6 +150,9 @@ func (g *generator) next(n int64, file *File) *orderfile.Row {
 	row := g.row(n)
 	if len(g.o.Products) > 0 {
 		g.fit(row, n, &g.o.Products[int(n)%len(g.o.Products)])
+	}
+	if country := g.o.country(); country != "" {
+		g.move(row, []string{country})
 	}
 	if every(g.o.JWEEvery) {
 		g.useJWE(row)

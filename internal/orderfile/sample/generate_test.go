@@ -198,3 +198,40 @@ func BenchmarkGenerate(b *testing.B) {
 		}
 	}
 }
+
+// TestConstantCountry: where the format says where all cards go, postal codes
+// are of that country.
+func TestConstantCountry(t *testing.T) {
+	columns := map[string]string{}
+	for _, name := range orderfile.Schema().Names() {
+		if name != "delivery_country_code" {
+			columns[name] = name
+		}
+	}
+	for _, country := range []string{"DE", "US"} {
+		format := orderfile.Format{Columns: columns, Constants: map[string]string{"delivery_country_code": country}}
+		layout, err := orderfile.NewLayout(format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, products := range [][]issuance.Product{nil, {Products()[ProductVisa], Products()[ProductMastercard]}} {
+			var b bytes.Buffer
+			if _, err := Generate(&b, Options{Rows: 100, Seed: 5, Now: now(), Products: products, Format: &format}); err != nil {
+				t.Fatal(err)
+			}
+			d, err := orderfile.NewDecoder(&b, orderfile.Options{Layout: layout})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := validate.New(validate.Rules{Now: now(), Products: Products()})
+			for rec, err := d.Next(); !errors.Is(err, io.EOF); rec, err = d.Next() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, errs := v.Check(rec); len(errs) > 0 {
+					t.Fatalf("%s, row %d: %+v", country, rec.RowNo, errs)
+				}
+			}
+		}
+	}
+}
