@@ -25,11 +25,14 @@ import (
 	_ "time/tzdata" // the machine may have no time zones
 
 	"github.com/rs/zerolog"
+
+	"cardbatch/internal/ops"
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
+	ops.TuneGC()
 	zerolog.ErrorFieldName = "err" // one of the closed set of keys, see package ops
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

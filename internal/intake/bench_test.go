@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"cardbatch/internal/cardholder"
+	"cardbatch/internal/ops"
 	"cardbatch/internal/orderfile"
 	"cardbatch/internal/orderfile/orderfiletest"
 )
@@ -20,6 +21,7 @@ import (
 //
 //	go test -run '^$' -bench 'Intake/rows=1000000' -benchtime 1x ./internal/intake
 func BenchmarkIntake(b *testing.B) {
+	ops.TuneGC() // as the daemon does
 	for _, rows := range []int{10_000, 300_000, 1_000_000} {
 		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
 			if rows > 10_000 && testing.Short() {
