@@ -1,8 +1,6 @@
 package main
 
 import (
-	"archive/zip"
-	"compress/gzip"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -133,7 +131,7 @@ func (f *sampleFlags) writeFiles(name string, src *config.Source, options sample
 	var made sample.File
 	err := writeNew(file, func(out *os.File) error {
 		sum, size := sha256.New(), &counter{}
-		packed, err := pack(io.MultiWriter(out, sum, size), unwrap.Compression(src.Format.Compression), strings.TrimSuffix(name, filepath.Ext(name)))
+		packed, err := unwrap.Writer(io.MultiWriter(out, sum, size), unwrap.Compression(src.Format.Compression), strings.TrimSuffix(name, filepath.Ext(name)))
 		if err != nil {
 			return err
 		}
@@ -165,26 +163,6 @@ type counter struct{ n int64 }
 func (c *counter) Write(p []byte) (int, error) {
 	c.n += int64(len(p))
 	return len(p), nil
-}
-
-// pack compresses what is written to it.
-func pack(w io.Writer, compression unwrap.Compression, member string) (io.WriteCloser, error) {
-	switch compression {
-	case unwrap.Gzip:
-		return gzip.NewWriter(w), nil
-	case unwrap.Zip:
-		z := zip.NewWriter(w)
-		m, err := z.Create(member)
-		return struct {
-			io.Writer
-			io.Closer
-		}{m, z}, err
-	default:
-		return struct {
-			io.Writer
-			io.Closer
-		}{w, io.NopCloser(nil)}, nil
-	}
 }
 
 // writeNew writes a file that must not be there yet, and leaves none behind

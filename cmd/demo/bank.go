@@ -9,7 +9,7 @@ import (
 
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 )
 
 // coreBanking drops order files as a bank's core does: the order file first,
@@ -79,7 +79,7 @@ func (c *coreBanking) name(suffix string) string {
 
 func (c *coreBanking) file(sequence int64, rows int) (*orderFile, error) {
 	var b bytes.Buffer
-	generated, err := orderfiletest.Generate(&b, orderfiletest.Options{
+	generated, err := sample.Generate(&b, sample.Options{
 		Rows: rows, Seed: c.seed*100 + uint64(sequence), BadEvery: badEvery, RepeatEvery: repeatEvery,
 		Prefix: fmt.Sprintf("o%d", sequence), Now: c.date,
 	})

@@ -13,7 +13,7 @@ import (
 	"cardbatch/internal/cardholder"
 	"cardbatch/internal/ops"
 	"cardbatch/internal/orderfile"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 )
 
 // BenchmarkIntake takes a file of the named size from the drop to its verdict,
@@ -44,7 +44,7 @@ func benchIntake(b *testing.B, n, rows int) {
 	name := fmt.Sprintf("cards-%d.csv", n)
 	f, err := os.Create(filepath.Join(world.dir, "drop", name))
 	world.must(err)
-	file, err := orderfiletest.Generate(f, orderfiletest.Options{Rows: rows, Seed: uint64(n), Now: night})
+	file, err := sample.Generate(f, sample.Options{Rows: rows, Seed: uint64(n), Now: night})
 	world.must(err)
 	world.must(f.Close())
 	ctl, err := orderfile.EncodeControl(file.Control(name, issuerID, 1, "2026-03-01", night))
@@ -68,7 +68,7 @@ func BenchmarkBareJWE(b *testing.B) {
 	world := newBench(b)
 	encoder := world.source().Encoder
 	in := cardholder.Instruction{
-		OrderID: rand.Text(), CardID: "card", ConsumerID: "consumer", ProductID: orderfiletest.ProductVisa, Issuance: "CREATION",
+		OrderID: rand.Text(), CardID: "card", ConsumerID: "consumer", ProductID: sample.ProductVisa, Issuance: "CREATION",
 		Delivery: "usps-imb", ShipmentType: "INDIVIDUAL",
 		Card: &cardholder.Card{
 			PAN: cardholder.NewPAN("4111111111111111"), Expiry: cardholder.NewText("3001"), Name: cardholder.NewText("A TEST"),

@@ -14,7 +14,7 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 )
 
 // All that a source configures must hold, and nothing else.
@@ -49,7 +49,7 @@ func TestCompletion(t *testing.T) {
 			if tt.file == "" {
 				tt.file = "cards.csv"
 			}
-			g := b.generate("cards.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1})
+			g := b.generate("cards.csv", 1, sample.Options{Rows: 5, Seed: 1})
 			b.write(tt.file, g.content)
 			for _, name := range tt.with {
 				name, empty := strings.CutSuffix(name, ":empty")
@@ -95,7 +95,7 @@ func TestQuietIsByOurOwnObservations(t *testing.T) {
 		t.Run(off.String(), func(t *testing.T) {
 			b := newBench(t)
 			b.source().Completion = intake.Completion{Control: true, Observations: 3, QuietFor: 2 * time.Minute}
-			g := b.generate("cards.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1})
+			g := b.generate("cards.csv", 1, sample.Options{Rows: 5, Seed: 1})
 			b.drops(g)
 			touch := func(name string, age time.Duration) {
 				at := night.Add(off - age)
@@ -224,7 +224,7 @@ func TestAFileThatWaitsForAnotherProcess(t *testing.T) {
 	other.open()
 	_, err := other.store.ClaimFile(t.Context(), issuance.Batch{Source: "core", IssuerID: issuerID, FileName: "0.csv", ReceivedAt: night})
 	b.must(err)
-	b.drops(b.generate("a.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1}))
+	b.drops(b.generate("a.csv", 1, sample.Options{Rows: 5, Seed: 1}))
 	if sum := b.mustRun(); sum.Files != 0 || sum.Stuck != 0 {
 		t.Fatalf("%+v", sum)
 	}

@@ -13,7 +13,7 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 	"cardbatch/internal/unwrap"
 )
 
@@ -27,7 +27,7 @@ func (b *bench) bankLayout() *orderfile.Layout {
 	l, err := orderfile.NewLayout(orderfile.Format{
 		Delimiter: ";", Charset: orderfile.Windows1252, Columns: columns,
 		Values: map[string]map[string]string{
-			"issuance": {"N": "CREATION", "R": "RENEWAL"}, "card_product_id": {"17": orderfiletest.ProductVisa},
+			"issuance": {"N": "CREATION", "R": "RENEWAL"}, "card_product_id": {"17": sample.ProductVisa},
 		},
 	})
 	b.must(err)
@@ -89,12 +89,12 @@ func TestSameOrdersInAnotherFormat(t *testing.T) {
 	b := newBench(t)
 	l := b.bankLayout()
 	b.addBank(l)
-	b.drops(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 300, Seed: 1, BadEvery: 50}))
+	b.drops(b.generate("cards-1.csv", 1, sample.Options{Rows: 300, Seed: 1, BadEvery: 50}))
 	first := b.mustRun()
 	if first.Accepted != 1 || first.Ready != 294 {
 		t.Fatalf("summary %+v", first)
 	}
-	g := b.translate(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 300, Seed: 1, BadEvery: 50}), l)
+	g := b.translate(b.generate("cards-1.csv", 1, sample.Options{Rows: 300, Seed: 1, BadEvery: 50}), l)
 	b.compress(g, "bank-1.csv.gz", 1)
 	b.drops(g)
 	if sum := b.mustRun(); sum.Accepted != 1 || sum.Ready != 0 || sum.Duplicate != 294 || sum.Rejected != 6 {
@@ -142,7 +142,7 @@ func TestRefusedFilesOfAFormat(t *testing.T) {
 			b := newBench(t)
 			l := b.bankLayout()
 			b.addBank(l)
-			g := b.translate(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 1000, Seed: 3}), l)
+			g := b.translate(b.generate("cards-1.csv", 1, sample.Options{Rows: 1000, Seed: 3}), l)
 			tt.spoil(b, g)
 			b.drops(g)
 			b.mustRun()
@@ -158,7 +158,7 @@ func TestRowErrorsInTheBanksWords(t *testing.T) {
 	b := newBench(t)
 	l := b.bankLayout()
 	b.addBank(l)
-	g := b.translate(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 10, Seed: 3}), l)
+	g := b.translate(b.generate("cards-1.csv", 1, sample.Options{Rows: 10, Seed: 3}), l)
 	lines := strings.SplitAfter(string(g.content), "\n")
 	lines[3] = strings.NewReplacer(";N;", ";X;", ";R;", ";X;", ";REPLACEMENT;", ";X;").Replace(lines[3])
 	lines[5] = strings.Replace(lines[5], "ord-", "\x81rd-", 1)

@@ -24,7 +24,7 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 	"cardbatch/internal/sealed"
 	"cardbatch/internal/store"
 	"cardbatch/internal/validate"
@@ -70,7 +70,7 @@ func newBenchAt(tb testing.TB, dir, store string) *bench {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	b.must(err)
 	encoder, err := d1.NewEncoder(d1.EncoderConfig{
-		JWEKeys: []d1.JWEKey{{ID: "test-key", Public: &key.PublicKey}}, Products: orderfiletest.Products(),
+		JWEKeys: []d1.JWEKey{{ID: "test-key", Public: &key.PublicKey}}, Products: sample.Products(),
 	})
 	b.must(err)
 	ring, err := sealed.NewKeyring("k1", map[string][]byte{"k1": make([]byte, 32)})
@@ -84,7 +84,7 @@ func newBenchAt(tb testing.TB, dir, store string) *bench {
 			Completion: intake.Completion{Control: true}, Accept: intake.AcceptRows, MaxRejects: 1,
 			MaxBytes: 1 << 30, MaxRows: issuance.MaxRows, Encoder: encoder,
 			Rules: func(now time.Time) intake.Checker {
-				return validate.New(validate.Rules{Products: orderfiletest.Products(), Now: now})
+				return validate.New(validate.Rules{Products: sample.Products(), Now: now})
 			},
 		}},
 	}
@@ -150,17 +150,17 @@ func (b *bench) write(name string, content []byte) {
 type generated struct {
 	content []byte
 	control issuance.Control
-	file    orderfiletest.File
+	file    sample.File
 	clear   []string
 }
 
-func (b *bench) generate(name string, sequence int64, o orderfiletest.Options) *generated {
+func (b *bench) generate(name string, sequence int64, o sample.Options) *generated {
 	b.tb.Helper()
 	g := &generated{}
 	o.Now, o.Clear = night, func(v string) { g.clear = append(g.clear, v) }
 	var buf bytes.Buffer
 	var err error
-	g.file, err = orderfiletest.Generate(&buf, o)
+	g.file, err = sample.Generate(&buf, o)
 	b.must(err)
 	g.content = buf.Bytes()
 	g.control = g.file.Control(name, issuerID, sequence, "2026-03-01", night)

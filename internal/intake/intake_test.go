@@ -18,12 +18,12 @@ import (
 
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 )
 
 func TestAGoodFileBecomesReadyOrders(t *testing.T) {
 	b := newBench(t)
-	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 1000, Seed: 1, BadEvery: 37, RepeatEvery: 51})
+	g := b.generate("cards-1.csv", 1, sample.Options{Rows: 1000, Seed: 1, BadEvery: 37, RepeatEvery: 51})
 	b.drops(g)
 	sum := b.mustRun()
 	bad, repeats := int64(len(g.file.Bad)), int64(len(g.file.Repeats))
@@ -66,7 +66,7 @@ func TestAGoodFileBecomesReadyOrders(t *testing.T) {
 
 func TestNothingReadableIsKept(t *testing.T) {
 	b := newBench(t)
-	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 200, Seed: 2, BadEvery: 7})
+	g := b.generate("cards-1.csv", 1, sample.Options{Rows: 200, Seed: 2, BadEvery: 7})
 	b.drops(g)
 	b.mustRun()
 	b.close()
@@ -103,9 +103,9 @@ func TestRefusedFiles(t *testing.T) {
 		{"cut inside a row", issuance.Truncated, func(g *generated) { g.content = g.content[:len(g.content)-40] }},
 		{"one row too many", issuance.RowCountMismatch, func(g *generated) { g.control.Rows-- }},
 		{"wrong checksum", issuance.ChecksumMismatch, func(g *generated) { g.control.SHA256 = strings.Repeat("0", 64) }},
-		{"product count", issuance.ProductCountMismatch, func(g *generated) { g.control.Products[orderfiletest.ProductVisa]++ }},
-		{"a product not counted", issuance.ProductCountMismatch, func(g *generated) { delete(g.control.Products, orderfiletest.ProductMastercard) }},
-		{"fewer than the file has", issuance.ProductCountMismatch, func(g *generated) { g.control.Products[orderfiletest.ProductVisa]-- }},
+		{"product count", issuance.ProductCountMismatch, func(g *generated) { g.control.Products[sample.ProductVisa]++ }},
+		{"a product not counted", issuance.ProductCountMismatch, func(g *generated) { delete(g.control.Products, sample.ProductMastercard) }},
+		{"fewer than the file has", issuance.ProductCountMismatch, func(g *generated) { g.control.Products[sample.ProductVisa]-- }},
 		{"wrong issuer", issuance.WrongIssuer, func(g *generated) { g.control.IssuerID = "OTHERBANK1" }},
 		{"wrong environment", issuance.WrongEnvironment, func(g *generated) { g.control.Environment = "PRODUCTION" }},
 		{"header", issuance.HeaderInvalid, func(g *generated) {
@@ -118,7 +118,7 @@ func TestRefusedFiles(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
-			g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 300, Seed: 3})
+			g := b.generate("cards-1.csv", 1, sample.Options{Rows: 300, Seed: 3})
 			tt.spoil(g)
 			b.drops(g)
 			if sum := b.mustRun(); sum.Refused != 1 || sum.Ready != 0 {
@@ -134,7 +134,7 @@ func TestRefusedFiles(t *testing.T) {
 			if got := b.files("quarantine"); len(got) != 2 || len(b.files("drop")) != 0 {
 				t.Errorf("quarantine %v, drop %v", got, b.files("drop"))
 			}
-			b.drops(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 300, Seed: 3}))
+			b.drops(b.generate("cards-1.csv", 1, sample.Options{Rows: 300, Seed: 3}))
 			if sum := b.mustRun(); sum.Accepted != 1 || sum.Ready != 300 {
 				t.Errorf("the corrected file: %+v", sum)
 			}
@@ -146,7 +146,7 @@ func TestRefusedFiles(t *testing.T) {
 // people looking for a damaged transfer.
 func TestAFileNotReadToItsEndHasNoChecksum(t *testing.T) {
 	b := newBench(t)
-	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 2000, Seed: 1})
+	g := b.generate("cards-1.csv", 1, sample.Options{Rows: 2000, Seed: 1})
 	g.content = bytes.Replace(g.content, []byte("card_id"), []byte("cardid"), 1)
 	b.drops(g)
 	b.mustRun()
@@ -156,8 +156,8 @@ func TestAFileNotReadToItsEndHasNoChecksum(t *testing.T) {
 }
 
 func TestRepeatedFiles(t *testing.T) {
-	options := orderfiletest.Options{Rows: 20, Seed: 4}
-	other := orderfiletest.Options{Rows: 20, Seed: 5, Prefix: "oth"}
+	options := sample.Options{Rows: 20, Seed: 4}
+	other := sample.Options{Rows: 20, Seed: 5, Prefix: "oth"}
 	tests := []struct {
 		name   string
 		code   issuance.Code
@@ -188,9 +188,9 @@ func TestRepeatedFiles(t *testing.T) {
 
 func TestASequenceGapIsTakenAndSaid(t *testing.T) {
 	b := newBench(t)
-	b.drops(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1}))
+	b.drops(b.generate("cards-1.csv", 1, sample.Options{Rows: 5, Seed: 1}))
 	b.mustRun()
-	b.drops(b.generate("cards-3.csv", 3, orderfiletest.Options{Rows: 5, Seed: 2, Prefix: "oth"}))
+	b.drops(b.generate("cards-3.csv", 3, sample.Options{Rows: 5, Seed: 2, Prefix: "oth"}))
 	if sum := b.mustRun(); sum.Accepted != 1 {
 		t.Fatalf("summary %+v", sum)
 	}
@@ -208,7 +208,7 @@ func TestStrictSequence(t *testing.T) {
 	b.source().Sequence = intake.SequenceStrict
 	file := func(n int64) {
 		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", n), n,
-			orderfiletest.Options{Rows: 5, Seed: uint64(n), Prefix: fmt.Sprintf("f%d", n)}))
+			sample.Options{Rows: 5, Seed: uint64(n), Prefix: fmt.Sprintf("f%d", n)}))
 	}
 	states := func() string {
 		all, err := b.store.Batches(t.Context(), issuance.BatchFilter{})
@@ -299,7 +299,7 @@ func TestNoMoreStrict(t *testing.T) {
 	b.source().Sequence = intake.SequenceStrict
 	file := func(n int64) {
 		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", n), n,
-			orderfiletest.Options{Rows: 5, Seed: uint64(n), Prefix: fmt.Sprintf("f%d", n)}))
+			sample.Options{Rows: 5, Seed: uint64(n), Prefix: fmt.Sprintf("f%d", n)}))
 	}
 	file(1)
 	file(3)
@@ -330,7 +330,7 @@ func TestBusinessDates(t *testing.T) {
 	for date, good := range tests {
 		b := newBench(t)
 		b.source().Location, b.source().BusinessDates = paris, &intake.DateRange{Back: 2, Ahead: 1}
-		g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1})
+		g := b.generate("cards-1.csv", 1, sample.Options{Rows: 5, Seed: 1})
 		g.control.BusinessDate = date
 		b.drops(g)
 		b.mustRun()
@@ -345,7 +345,7 @@ func TestBusinessDates(t *testing.T) {
 	b := newBench(t) // an hour later it is tomorrow in Paris
 	b.cfg.Now = func() time.Time { return night.Add(90 * time.Minute) }
 	b.source().Location, b.source().BusinessDates = paris, &intake.DateRange{}
-	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1})
+	g := b.generate("cards-1.csv", 1, sample.Options{Rows: 5, Seed: 1})
 	g.control.BusinessDate = "2026-03-02"
 	b.drops(g)
 	b.mustRun()
@@ -357,7 +357,7 @@ func TestBusinessDates(t *testing.T) {
 func TestNilReturnsAreNoRepeats(t *testing.T) {
 	b := newBench(t)
 	for n := range int64(3) {
-		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", n+1), n+1, orderfiletest.Options{Seed: 1}))
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", n+1), n+1, sample.Options{Seed: 1}))
 		if sum := b.mustRun(); sum.Accepted != 1 {
 			t.Errorf("nil return %d: %+v", n+1, sum)
 		}
@@ -366,17 +366,17 @@ func TestNilReturnsAreNoRepeats(t *testing.T) {
 
 func TestAnOrderAgainInAnotherFile(t *testing.T) {
 	b := newBench(t)
-	first := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 10, Seed: 1})
+	first := b.generate("cards-1.csv", 1, sample.Options{Rows: 10, Seed: 1})
 	b.drops(first)
 	b.mustRun()
 	// The same rows with one more: nine repeats... all ten, and one new order.
-	again := b.generate("cards-2.csv", 2, orderfiletest.Options{Rows: 11, Seed: 1})
+	again := b.generate("cards-2.csv", 2, sample.Options{Rows: 11, Seed: 1})
 	b.drops(again)
 	sum := b.mustRun()
 	if sum.Duplicate != 10 || sum.Ready != 1 {
 		t.Errorf("identical repeats: %+v", sum)
 	}
-	conflict := b.generate("cards-3.csv", 3, orderfiletest.Options{Rows: 10, Seed: 99})
+	conflict := b.generate("cards-3.csv", 3, sample.Options{Rows: 10, Seed: 99})
 	b.drops(conflict)
 	if sum := b.mustRun(); sum.Rejected != 10 || sum.Ready != 0 {
 		t.Errorf("other content under used order_ids: %+v", sum)
@@ -407,7 +407,7 @@ func TestAcceptancePolicies(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
 			b.source().Accept, b.source().MaxRejects = tt.accept, tt.share
-			b.drops(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 100, Seed: 1, BadEvery: 10}))
+			b.drops(b.generate("cards-1.csv", 1, sample.Options{Rows: 100, Seed: 1, BadEvery: 10}))
 			b.mustRun()
 			batch := b.only()
 			if batch.State != tt.want {
@@ -427,7 +427,7 @@ func TestAcceptancePolicies(t *testing.T) {
 
 func TestIncompleteFilesAreLeftAlone(t *testing.T) {
 	b := newBench(t)
-	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1})
+	g := b.generate("cards-1.csv", 1, sample.Options{Rows: 5, Seed: 1})
 	b.write("cards-1.csv", g.content)
 	b.write("cards-2.csv.ctl", []byte("{}"))   // announces nothing that is there
 	b.write(".cards-3.csv", g.content)         // hidden: being uploaded
@@ -442,7 +442,7 @@ func TestIncompleteFilesAreLeftAlone(t *testing.T) {
 
 func TestAnUnreadableControlFileRefuses(t *testing.T) {
 	b := newBench(t)
-	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1})
+	g := b.generate("cards-1.csv", 1, sample.Options{Rows: 5, Seed: 1})
 	b.write("cards-1.csv", g.content)
 	b.write("cards-1.csv.ctl", []byte(`{"file": "cards-1.csv"`))
 	b.mustRun()
@@ -454,7 +454,7 @@ func TestAnUnreadableControlFileRefuses(t *testing.T) {
 func TestAFileNeverReplacesAnotherInTheQuarantine(t *testing.T) {
 	b := newBench(t)
 	for range 2 {
-		g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1})
+		g := b.generate("cards-1.csv", 1, sample.Options{Rows: 5, Seed: 1})
 		g.control.Rows++
 		b.drops(g)
 		b.mustRun()
@@ -473,7 +473,7 @@ func TestAFileNeverReplacesAnotherInTheQuarantine(t *testing.T) {
 func TestQuietFilesAreTakenWhenTheyRest(t *testing.T) {
 	b := newBench(t)
 	b.source().Completion = intake.Completion{Observations: 2}
-	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 50, Seed: 1})
+	g := b.generate("cards-1.csv", 1, sample.Options{Rows: 50, Seed: 1})
 	half := len(g.content) / 2
 	b.write("cards-1.csv", g.content[:half])
 	if sum := b.mustRun(); sum.Files != 0 {
@@ -498,7 +498,7 @@ func TestQuietFilesAreTakenWhenTheyRest(t *testing.T) {
 
 func TestANilReturnIsTaken(t *testing.T) {
 	b := newBench(t)
-	b.drops(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 0, Seed: 1}))
+	b.drops(b.generate("cards-1.csv", 1, sample.Options{Rows: 0, Seed: 1}))
 	if sum := b.mustRun(); sum.Accepted != 1 {
 		t.Errorf("zero rows with a control file that says so: %+v", sum)
 	}
@@ -509,7 +509,7 @@ func TestOneBadSourceDoesNotStopTheOthers(t *testing.T) {
 	broken := *b.source()
 	broken.Name, broken.Directory = "broken", "no-such-directory"
 	b.cfg.Sources = []intake.Source{broken, *b.source()}
-	b.drops(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1}))
+	b.drops(b.generate("cards-1.csv", 1, sample.Options{Rows: 5, Seed: 1}))
 	sum, err := b.run()
 	if err == nil || !strings.Contains(err.Error(), "source broken") {
 		t.Errorf("the broken source is not reported: %v", err)
@@ -524,10 +524,10 @@ func TestOneBadSourceDoesNotStopTheOthers(t *testing.T) {
 func TestAFileWhoseNameCannotBeUsedStopsNoOther(t *testing.T) {
 	b := newBench(t)
 	for i, name := range []string{"a\nb.csv", "a" + strings.Repeat("n", 220) + ".csv"} {
-		b.drops(b.generate(name, int64(7+i), orderfiletest.Options{Rows: 1, Seed: 7}))
+		b.drops(b.generate(name, int64(7+i), sample.Options{Rows: 1, Seed: 7}))
 	}
 	for i := range int64(2) {
-		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i+1, orderfiletest.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i+1, sample.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
 		if sum := b.mustRun(); sum.Accepted != 1 {
 			t.Errorf("run %d: %+v, want one file accepted", i, sum)
 		}
@@ -559,7 +559,7 @@ func TestAFileThatMayNotBeReadStopsNoOther(t *testing.T) {
 			b := newBench(t)
 			b.source().Drop = deniedDrop{b.source().Drop, denied}
 			for i := int64(1); i <= 2; i++ {
-				b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, orderfiletest.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+				b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, sample.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
 			}
 			if sum := b.mustRun(); sum.Accepted != 1 || sum.Refused != 1 {
 				t.Fatalf("%+v, want one file accepted and the other refused", sum)
@@ -583,7 +583,7 @@ func TestAFileAndItsControlFileStayTogether(t *testing.T) {
 		t.Run(taken, func(t *testing.T) {
 			b := newBench(t)
 			b.must(os.WriteFile(filepath.Join(b.dir, "archive", taken), []byte("another's"), 0o600))
-			b.drops(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 5, Seed: 1}))
+			b.drops(b.generate("cards-1.csv", 1, sample.Options{Rows: 5, Seed: 1}))
 			b.mustRun()
 			id := b.only().ID
 			want := []string{id + "_cards-1.csv", id + "_cards-1.csv.ctl", taken}
@@ -603,7 +603,7 @@ func TestAnArchiveThatFailsDoesNotStopIntake(t *testing.T) {
 	b := newBench(t)
 	b.must(os.Remove(filepath.Join(b.dir, "archive")))
 	for i := int64(1); i <= 3; i++ {
-		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, orderfiletest.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, sample.Options{Rows: 5, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
 		if sum, err := b.run(); err == nil || sum.Accepted != 1 {
 			t.Errorf("run %d without an archive: %+v, %v; want the file accepted and an error", i, sum, err)
 		}
@@ -620,7 +620,7 @@ func TestAnArchiveThatFailsDoesNotStopIntake(t *testing.T) {
 func TestABacklogIsTakenInTheOrderOfItsNumbers(t *testing.T) {
 	b := newBench(t)
 	for i := int64(1); i <= 11; i++ {
-		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, orderfiletest.Options{Rows: 1, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
+		b.drops(b.generate(fmt.Sprintf("cards-%d.csv", i), i, sample.Options{Rows: 1, Seed: uint64(i), Prefix: fmt.Sprint("o", i)}))
 	}
 	b.mustRun()
 	all, err := b.store.Batches(t.Context(), issuance.BatchFilter{})
@@ -644,7 +644,7 @@ func TestARowThatCannotBeReadMayBeOfAnyProduct(t *testing.T) {
 		},
 		"an unknown product": func(content []byte) []byte {
 			last := bytes.LastIndexByte(content[:len(content)-1], '\n')
-			for _, id := range []string{orderfiletest.ProductVisa, orderfiletest.ProductMastercard} {
+			for _, id := range []string{sample.ProductVisa, sample.ProductMastercard} {
 				content = append(content[:last:last], bytes.Replace(content[last:], []byte(id), []byte("OLD_PRODUCT"), 1)...)
 			}
 			return content
@@ -652,7 +652,7 @@ func TestARowThatCannotBeReadMayBeOfAnyProduct(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 20, Seed: 3})
+			g := b.generate("cards-1.csv", 1, sample.Options{Rows: 20, Seed: 3})
 			g.content = spoil(g.content)
 			g.control.SHA256 = fmt.Sprintf("%x", sha256.Sum256(g.content))
 			b.drops(g)
@@ -680,7 +680,7 @@ func TestEveryCallToTheDropFailsOnce(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for failAt := 1; ; failAt++ {
 			b := newBench(t)
-			g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 60, Seed: 1, BadEvery: 20})
+			g := b.generate("cards-1.csv", 1, sample.Options{Rows: 60, Seed: 1, BadEvery: 20})
 			b.drops(g)
 			b.drop.failAt, b.drop.after = failAt, after
 			_, err := b.run()
@@ -706,7 +706,7 @@ func TestEveryCallToTheDropFailsOnce(t *testing.T) {
 func TestEveryCallToTheStoreFailsOnce(t *testing.T) {
 	for failAt := 1; ; failAt++ {
 		b := newBench(t)
-		g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 300, Seed: 1, BadEvery: 50})
+		g := b.generate("cards-1.csv", 1, sample.Options{Rows: 300, Seed: 1, BadEvery: 50})
 		b.drops(g)
 		faulty := &faultyStore{Store: b.store, failAt: failAt}
 		b.cfg.Store = faulty
@@ -813,7 +813,7 @@ func (s *faultyStore) Observe(ctx context.Context, source string, seen []issuanc
 func TestTheFirstOfTwoEqualOrdersCounts(t *testing.T) {
 	b := newBench(t)
 	b.cfg.Workers = 8
-	g := b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 3000, Seed: 1, RepeatEvery: 3})
+	g := b.generate("cards-1.csv", 1, sample.Options{Rows: 3000, Seed: 1, RepeatEvery: 3})
 	b.drops(g)
 	b.mustRun()
 	var duplicates []int64

@@ -13,7 +13,7 @@ import (
 
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 )
 
 // toKill tells a child process of the tests where to work until it is killed.
@@ -63,7 +63,7 @@ func TestKilledWhileTakingFiles(t *testing.T) {
 			b := newBench(t)
 			b.close()
 			for i := range files {
-				b.drops(b.generate(fmt.Sprint(i, ".csv"), int64(i+1), orderfiletest.Options{
+				b.drops(b.generate(fmt.Sprint(i, ".csv"), int64(i+1), sample.Options{
 					Rows: rows, Seed: uint64(i), Prefix: fmt.Sprint("p", i), BadEvery: 100}))
 			}
 			r := rand.New(rand.NewPCG(seed, seed))

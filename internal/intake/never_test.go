@@ -18,7 +18,7 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 	"cardbatch/internal/store"
 )
 
@@ -61,7 +61,7 @@ func TestNoContentGetsStuck(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
 			b.source().Completion = intake.Completion{}
-			good := b.generate("a.csv", 1, orderfiletest.Options{Rows: 300, Seed: 1}).content
+			good := b.generate("a.csv", 1, sample.Options{Rows: 300, Seed: 1}).content
 			b.write("a.csv", tt.spoil(good))
 			peak := watchMemory(t)
 			if sum := b.mustRun(); sum.Files != 1 {
@@ -81,7 +81,7 @@ func TestNoContentGetsStuck(t *testing.T) {
 					}
 				}
 			}
-			b.write("b.csv", b.generate("b.csv", 2, orderfiletest.Options{Rows: 5, Seed: 9, Prefix: "nxt"}).content)
+			b.write("b.csv", b.generate("b.csv", 2, sample.Options{Rows: 5, Seed: 9, Prefix: "nxt"}).content)
 			if sum := b.mustRun(); sum.Ready != 5 {
 				t.Errorf("the next file: %+v", sum)
 			}
@@ -182,7 +182,7 @@ func TestAFileThatChangesWhileItIsRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			b.source().Completion = rule
-			g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 400, Seed: 1})
+			g := b.generate("a.csv", 1, sample.Options{Rows: 400, Seed: 1})
 			ctl, err := orderfile.EncodeControl(g.control)
 			b.must(err)
 			if rule.Control {
@@ -229,7 +229,7 @@ func TestAFileThatChangesWhileItIsRead(t *testing.T) {
 func TestAQuietFileThatGrewAtTheLastMoment(t *testing.T) {
 	b := newBench(t)
 	b.source().Completion = intake.Completion{Observations: 2}
-	g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 100, Seed: 1})
+	g := b.generate("a.csv", 1, sample.Options{Rows: 100, Seed: 1})
 	half := bytes.LastIndexByte(g.content[:len(g.content)/2], '\n') + 1
 	b.write("a.csv", g.content[:half])
 	b.mustRun()
@@ -266,7 +266,7 @@ func TestAFileThatCannotBeRead(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
 			b.source().GiveUpAfter = 4 * 24 * time.Hour
-			b.drops(b.generate("a.csv", 1, orderfiletest.Options{Rows: 20, Seed: 1, Prefix: "bad"}))
+			b.drops(b.generate("a.csv", 1, sample.Options{Rows: 20, Seed: 1, Prefix: "bad"}))
 			broken := true
 			b.hook().open = func(name string) error {
 				if broken && strings.Contains(name, ".a.csv.2026") {
@@ -277,7 +277,7 @@ func TestAFileThatCannotBeRead(t *testing.T) {
 			for run := 1; run <= 8; run++ {
 				broken = run != tt.runs
 				name := fmt.Sprintf("b%d.csv", run)
-				b.drops(b.generate(name, int64(run+1), orderfiletest.Options{Rows: 5, Seed: uint64(run), Prefix: fmt.Sprint("nxt", run)}))
+				b.drops(b.generate(name, int64(run+1), sample.Options{Rows: 5, Seed: uint64(run), Prefix: fmt.Sprint("nxt", run)}))
 				sum, err := b.run()
 				b.must(b.store.Balance(t.Context()))
 				if sum.Ready < 5 {
@@ -316,7 +316,7 @@ func TestAFileThatCannotBeMoved(t *testing.T) {
 		t.Run(where, func(t *testing.T) {
 			b := newBench(t)
 			b.source().GiveUpAfter = time.Hour
-			g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 20, Seed: 1})
+			g := b.generate("a.csv", 1, sample.Options{Rows: 20, Seed: 1})
 			if where == "quarantine/" {
 				g.control.Rows++ // it is refused, and cannot be moved there
 			}
@@ -328,7 +328,7 @@ func TestAFileThatCannotBeMoved(t *testing.T) {
 				return nil
 			}
 			for run := range 5 {
-				b.drops(b.generate(fmt.Sprint(run, ".csv"), int64(run+2), orderfiletest.Options{Rows: 5, Seed: uint64(run), Prefix: fmt.Sprint("nxt", run)}))
+				b.drops(b.generate(fmt.Sprint(run, ".csv"), int64(run+2), sample.Options{Rows: 5, Seed: uint64(run), Prefix: fmt.Sprint("nxt", run)}))
 				sum, err := b.run()
 				if err == nil || !strings.Contains(err.Error(), "a.csv") || !errors.Is(err, os.ErrPermission) {
 					if run < 2 {
@@ -368,7 +368,7 @@ func TestASourceThatIsGone(t *testing.T) {
 	for _, how := range []string{"not configured", "not selected"} {
 		t.Run(how, func(t *testing.T) {
 			b := newBench(t)
-			b.drops(b.generate("a.csv", 1, orderfiletest.Options{Rows: 600, Seed: 1}))
+			b.drops(b.generate("a.csv", 1, sample.Options{Rows: 600, Seed: 1}))
 			b.cfg.Store = &faultyStore{Store: b.store, failAt: 9} // dies in the middle
 			if _, err := b.run(); err == nil {
 				t.Fatal("nothing was cut short")
@@ -383,7 +383,7 @@ func TestASourceThatIsGone(t *testing.T) {
 			if how == "not selected" {
 				b.cfg.Sources, names = append(b.cfg.Sources, both...), []string{"other"}
 			}
-			g := b.generate("b.csv", 1, orderfiletest.Options{Rows: 5, Seed: 2, Prefix: "oth"})
+			g := b.generate("b.csv", 1, sample.Options{Rows: 5, Seed: 2, Prefix: "oth"})
 			b.must(os.WriteFile(filepath.Join(b.dir, "other", "b.csv"), g.content, 0o600))
 			ctl, err := orderfile.EncodeControl(g.control)
 			b.must(err)
@@ -411,7 +411,7 @@ func TestAFullDiskUnderTheStore(t *testing.T) {
 		b.close()
 		b.pages = pages
 		b.open()
-		g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 600, Seed: 1})
+		g := b.generate("a.csv", 1, sample.Options{Rows: 600, Seed: 1})
 		b.drops(g)
 		sum, err := b.run()
 		if err == nil {

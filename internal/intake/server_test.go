@@ -13,7 +13,7 @@ import (
 	"cardbatch/internal/drop/sftp/sftptest"
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 	"cardbatch/internal/secret"
 )
 
@@ -42,7 +42,7 @@ func TestTheLineIsCutWhileAFileIsRead(t *testing.T) {
 		restarted := tenth%2 == 1
 		b := newBench(t)
 		server := b.serve(func(c *sftptest.Config) { c.MaxRead = 4 << 10 })
-		g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 300, Seed: 1, BadEvery: 50})
+		g := b.generate("a.csv", 1, sample.Options{Rows: 300, Seed: 1, BadEvery: 50})
 		b.drops(g)
 		reads := len(g.content)/(4<<10) + 1
 		at := int32(max(1, reads*tenth/10))
@@ -77,7 +77,7 @@ func TestTheServerGoesAwayAtEveryOperation(t *testing.T) {
 	for failAt := int32(1); ; failAt++ {
 		b := newBench(t)
 		server := b.serve()
-		g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 60, Seed: 1, BadEvery: 50})
+		g := b.generate("a.csv", 1, sample.Options{Rows: 60, Seed: 1, BadEvery: 50})
 		b.drops(g)
 		var n atomic.Int32
 		server.SetHook(func(string, string) error {
@@ -110,7 +110,7 @@ func TestANastyServer(t *testing.T) {
 	b.source().Completion.Markers = []string{".done"}
 	for i := range 3 {
 		name := fmt.Sprint(i, ".csv")
-		g := b.generate(name, int64(i+1), orderfiletest.Options{Rows: 200, Seed: uint64(i), Prefix: fmt.Sprint("p", i)})
+		g := b.generate(name, int64(i+1), sample.Options{Rows: 200, Seed: uint64(i), Prefix: fmt.Sprint("p", i)})
 		if i == 1 {
 			g.control.Rows++ // refused
 		}
@@ -130,7 +130,7 @@ func TestANastyServer(t *testing.T) {
 func TestARenameThatIsALie(t *testing.T) {
 	b := newBench(t)
 	server := b.serve()
-	g := b.generate("a.csv", 1, orderfiletest.Options{Rows: 50, Seed: 1})
+	g := b.generate("a.csv", 1, sample.Options{Rows: 50, Seed: 1})
 	b.drops(g)
 	server.SetHook(func(op, _ string) error {
 		if op == "rename" {
@@ -161,7 +161,7 @@ func TestTwoDaemonsOnOneDirectory(t *testing.T) {
 	}
 	for i := range files {
 		daemons[0].drops(daemons[0].generate(fmt.Sprintf("%02d.csv", i), int64(i+1),
-			orderfiletest.Options{Rows: 30, Seed: uint64(i), Prefix: fmt.Sprint("p", i)}))
+			sample.Options{Rows: 30, Seed: uint64(i), Prefix: fmt.Sprint("p", i)}))
 	}
 	runTogether(t, daemons[:])
 	accepted := map[string]int{}
@@ -202,7 +202,7 @@ func TestTwoProcessesOnOneStore(t *testing.T) {
 		}
 		for i := range files {
 			g := processes[0].generate(fmt.Sprintf("%02d.csv", i), int64(i+1),
-				orderfiletest.Options{Rows: 20, Seed: uint64(i), Prefix: fmt.Sprint("p", i)})
+				sample.Options{Rows: 20, Seed: uint64(i), Prefix: fmt.Sprint("p", i)})
 			processes[0].drops(g)
 		}
 		for range 20 {

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"cardbatch/internal/issuance"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 )
 
 // brokenSeal finds out at the end of a file that its signature is bad.
@@ -24,7 +24,7 @@ func (r brokenSeal) Read(p []byte) (int, error) {
 func TestRowsBehindABrokenSealAreNotSpokenOf(t *testing.T) {
 	b := newBench(t)
 	b.source().Unwrap = func(r io.Reader) (io.Reader, error) { return brokenSeal{r}, nil }
-	b.drops(b.generate("cards-1.csv", 1, orderfiletest.Options{Rows: 600, Seed: 1, BadEvery: 10}))
+	b.drops(b.generate("cards-1.csv", 1, sample.Options{Rows: 600, Seed: 1, BadEvery: 10}))
 	b.mustRun()
 	batch := b.only()
 	if batch.State != issuance.BatchRefused || batch.Code != issuance.PGPSignatureInvalid {

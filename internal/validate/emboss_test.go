@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"cardbatch/internal/orderfile"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 )
 
 func TestTransliteration(t *testing.T) {
@@ -61,8 +61,8 @@ func TestTransliterationCanBeEmbossed(t *testing.T) {
 }
 
 func TestTransliteratedNames(t *testing.T) {
-	products := orderfiletest.Products()
-	p := products[orderfiletest.ProductVisa]
+	products := sample.Products()
+	p := products[sample.ProductVisa]
 	p.Transliterate = true
 	products[p.ID] = p
 	v := New(Rules{Products: products, Now: now()})

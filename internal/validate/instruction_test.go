@@ -10,7 +10,7 @@ import (
 	"cardbatch/internal/cardholder"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 )
 
 func checked(tb testing.TB, r *orderfile.Row) cardholder.Instruction {
@@ -111,7 +111,7 @@ func TestCheckJWE(t *testing.T) {
 		{"enc", header("A256GCM", "A128GCM"), "enc"},
 		{"zip", header(`"enc"`, `"zip":"DEF","enc"`), "compressed"},
 		{"no kid", header(`"kid"`, `"kit"`), "no kid"},
-		{"unknown kid", header(orderfiletest.SampleKid, "other"), "kid"},
+		{"unknown kid", header(sample.Kid, "other"), "kid"},
 		{"no epk", header(`"epk"`, `"key"`), "epk"},
 		{"other curve", header("P-256", "P-384"), "epk"},
 		{"short coordinate", header(`"x":"Bw`, `"x":"B`), "epk"},
@@ -121,13 +121,13 @@ func TestCheckJWE(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := checkJWE(tt.jwe, []string{"a", orderfiletest.SampleKid})
+			got := checkJWE(tt.jwe, []string{"a", sample.Kid})
 			if (tt.want == "") != (got == "") || !strings.Contains(got, tt.want) {
 				t.Errorf("checkJWE says %q, want %q", got, tt.want)
 			}
 		})
 	}
-	if got := checkJWE(header(orderfiletest.SampleKid, "other"), nil); got != "" {
+	if got := checkJWE(header(sample.Kid, "other"), nil); got != "" {
 		t.Errorf("without known kids: %s", got)
 	}
 }

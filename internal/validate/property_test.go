@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"cardbatch/internal/orderfile"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 )
 
 // TestAnyCells: whatever is in the cells, Check does not panic, errors name
@@ -20,7 +20,7 @@ func TestAnyCells(t *testing.T) {
 	good := goodRow().AppendValues(nil)
 	value := rapid.OneOf(
 		rapid.Just(""), rapid.StringMatching(`[0-9]{1,20}`), rapid.StringMatching(`[A-Za-z0-9 _.|/'-]{1,30}`),
-		rapid.SampledFrom([]string{"BULK", "INDIVIDUAL", "true", "FR", "KP", "3306", "0633", "411111", orderfiletest.ProductMastercard, sampleJWE(), "a.b.c.d.e"}),
+		rapid.SampledFrom([]string{"BULK", "INDIVIDUAL", "true", "FR", "KP", "3306", "0633", "411111", sample.ProductMastercard, sampleJWE(), "a.b.c.d.e"}),
 		rapid.Map(rapid.String(), func(s string) string { return strings.ReplaceAll(s, "\r", "") }),
 	)
 	rapid.Check(t, func(rt *rapid.T) {

@@ -13,13 +13,13 @@ import (
 	"cardbatch/internal/cardholder"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/orderfile"
-	"cardbatch/internal/orderfile/orderfiletest"
+	"cardbatch/internal/orderfile/sample"
 )
 
 func now() time.Time { return time.Date(2030, 3, 1, 22, 0, 0, 0, time.UTC) }
 
 func validator() *Validator {
-	return New(Rules{Products: orderfiletest.Products(), Now: now(), JWEKids: []string{orderfiletest.SampleKid}})
+	return New(Rules{Products: sample.Products(), Now: now(), JWEKids: []string{sample.Kid}})
 }
 
 func text(s string) cardholder.Text { return cardholder.NewText(s) }
@@ -27,7 +27,7 @@ func text(s string) cardholder.Text { return cardholder.NewText(s) }
 // goodRow has every column filled but those that exclude each other.
 func goodRow() *orderfile.Row {
 	return &orderfile.Row{
-		OrderID: "ord-1", CardID: "card-1", ConsumerID: "c-1", CardProductID: orderfiletest.ProductVisa,
+		OrderID: "ord-1", CardID: "card-1", ConsumerID: "c-1", CardProductID: sample.ProductVisa,
 		Issuance: "CREATION", Priority: "URGENT", Delivery: "laposte-cip",
 		CardCarrier: "std-carrier", Packaging: "standard-envelope", PackagingInserts: "welcome-letter|terms-and-conditions-v3", PINMailer: "true",
 		PAN: cardholder.NewPAN("4111110000000187"), Expiry: text("3306"), CardholderName: text("ZOFIA TESTOWA"),
@@ -45,7 +45,7 @@ func goodRow() *orderfile.Row {
 }
 
 func sampleJWE() string {
-	return orderfiletest.NoiseJWE(orderfiletest.SampleKid, func() byte { return 7 })
+	return sample.NoiseJWE(sample.Kid, func() byte { return 7 })
 }
 
 // noClear empties the card data columns.
@@ -90,7 +90,7 @@ func TestGoodRows(t *testing.T) {
 		"leap day":           func(r *orderfile.Row) { r.EffectiveDate = text("280229") },
 		"a number as id":     func(r *orderfile.Row) { r.OrderID = "4012888888881881" }, // Luhn is right, but no BIN of ours
 		"mastercard": func(r *orderfile.Row) {
-			r.CardProductID, r.PAN = orderfiletest.ProductMastercard, cardholder.NewPAN(cardholder.WithCheckDigit("555555000000018"))
+			r.CardProductID, r.PAN = sample.ProductMastercard, cardholder.NewPAN(cardholder.WithCheckDigit("555555000000018"))
 		},
 	}
 	for name, change := range tests {
@@ -133,7 +133,7 @@ func TestBadRows(t *testing.T) {
 		{"short PAN", func(r *orderfile.Row) { r.PAN = cardholder.NewPAN("41111100000") }, []string{"pan PAN_INVALID"}},
 		{"PAN of twelve digits", func(r *orderfile.Row) { r.PAN = cardholder.NewPAN("411111000001") }, []string{"pan PAN_INVALID"}},
 		{"PAN with spaces", func(r *orderfile.Row) { r.PAN = cardholder.NewPAN("4111 1100 0000 0187") }, []string{"pan PAN_INVALID"}},
-		{"PAN of another product", func(r *orderfile.Row) { r.CardProductID = orderfiletest.ProductMastercard }, []string{"pan PAN_OUTSIDE_BIN 411111******0187"}},
+		{"PAN of another product", func(r *orderfile.Row) { r.CardProductID = sample.ProductMastercard }, []string{"pan PAN_OUTSIDE_BIN 411111******0187"}},
 		{"expiry is not a month", func(r *orderfile.Row) { r.Expiry = text("3313") }, []string{"expiry EXPIRY_INVALID"}},
 		{"expiry past", func(r *orderfile.Row) { r.Expiry = text("3002") }, []string{"expiry EXPIRY_IMPLAUSIBLE"}},
 		{"expiry too far", func(r *orderfile.Row) { r.Expiry = text("3604") }, []string{"expiry EXPIRY_IMPLAUSIBLE"}},
@@ -218,8 +218,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 // TestProductWithoutValues: a product that lists no values allows none, and one
 // without a validity any expiry ahead.
 func TestProductWithoutValues(t *testing.T) {
-	products := orderfiletest.Products()
-	p := products[orderfiletest.ProductVisa]
+	products := sample.Products()
+	p := products[sample.ProductVisa]
 	p.Priorities, p.Inserts, p.ValidityYears = nil, nil, 0
 	products[p.ID] = p
 	r := goodRow()

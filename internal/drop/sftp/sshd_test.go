@@ -115,7 +115,7 @@ func runSSHD(t *testing.T, sshd, config string) {
 	if os.Geteuid() == 0 {
 		// Where root's sshd keeps its unprivileged half; packages make it at boot.
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			t.Skip(err)
+			t.Fatalf("sshd is installed, but cannot run: %v", err)
 		}
 	}
 	cmd := exec.Command(sshd, "-D", "-e", "-f", config)
