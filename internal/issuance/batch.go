@@ -54,11 +54,10 @@ type Batch struct {
 	ID  string // for people and file names: 20260301T221503-5f0c1a
 	Why Why    // of its last change of state
 
-	Source    string
-	IssuerID  string
-	FileName  string // as dropped
-	TakenName string // as claimed, in the same directory
-	Session   string // that loads it
+	Source   string
+	IssuerID string
+	FileName string // as dropped
+	Session  string // that loads it
 
 	Size     int64  // bytes, as read
 	SHA256   string // hex, of the file as dropped

@@ -33,7 +33,7 @@ func newStoreBench(tb testing.TB, n int) (*notification.Receiver, *store.Store) 
 	session, err := s.StartSession(tb.Context(), "test")
 	must(err)
 	why := issuance.Why{At: time.Now().UTC(), Stage: "intake", Session: session}
-	b, err := s.ClaimFile(tb.Context(), issuance.Batch{Source: "test", IssuerID: issuer, FileName: "o.csv", TakenName: "o.csv.1",
+	b, err := s.ClaimFile(tb.Context(), issuance.Batch{Source: "test", IssuerID: issuer, FileName: "o.csv",
 		Session: session, State: issuance.BatchLoading, BusinessDate: "2026-03-02", ReceivedAt: why.At, Why: why})
 	must(err)
 	rows := make([]issuance.NewOrder, n)

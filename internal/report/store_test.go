@@ -75,7 +75,7 @@ func openHouseOn(tb testing.TB, dir string, files report.Drop) *house {
 func (h *house) take(tb testing.TB, name string, n int, to issuance.BatchState, why issuance.Why) issuance.BatchNo {
 	tb.Helper()
 	ctx := tb.Context()
-	b, err := h.store.ClaimFile(ctx, issuance.Batch{Source: "core", IssuerID: "demo-bank", FileName: name, TakenName: name + ".taken",
+	b, err := h.store.ClaimFile(ctx, issuance.Batch{Source: "core", IssuerID: "demo-bank", FileName: name,
 		BusinessDate: "2026-03-01"})
 	if err != nil {
 		tb.Fatal(err)

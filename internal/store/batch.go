@@ -11,7 +11,7 @@ import (
 	"cardbatch/internal/issuance"
 )
 
-const batchColumns = `b.no, b.id, b.source, b.issuer_id, b.file_name, b.taken_name, b.session, b.size, b.sha256, b.row_count, b.control,
+const batchColumns = `b.no, b.id, b.source, b.issuer_id, b.file_name, b.session, b.size, b.sha256, b.row_count, b.control,
 	b.state, b.code, b.reason, b.archived, b.business_date, b.received_at, b.decided_at, b.settled_at, b.closed_at, b.last_event, b.loaded,
 	b.attempts, b.troubled_at, b.set_aside, coalesce(e.at, 0), coalesce(e.stage, ''), coalesce(e.session, ''), coalesce(e.operator, '')`
 
@@ -27,7 +27,7 @@ type file struct {
 func scanFile(row scanner) (f file, err error) {
 	var received, decided, settled, closed, troubled, at int64
 	var control string
-	err = row.Scan(&f.No, &f.ID, &f.Source, &f.IssuerID, &f.FileName, &f.TakenName, &f.Session, &f.Size, &f.SHA256, &f.Rows, &control,
+	err = row.Scan(&f.No, &f.ID, &f.Source, &f.IssuerID, &f.FileName, &f.Session, &f.Size, &f.SHA256, &f.Rows, &control,
 		&f.State, &f.Code, &f.Reason, &f.Archived, &f.BusinessDate, &received, &decided, &settled, &closed, &f.lastEvent, &f.loaded,
 		&f.Attempts, &troubled, &f.SetAside, &at, &f.Why.Stage, &f.Why.Session, &f.Why.Operator)
 	if err != nil {
@@ -81,7 +81,7 @@ func (t *tx) loading(no issuance.BatchNo, session string) (file, error) {
 
 // ClaimFile makes a file a batch that this session loads, and gives it its
 // number and, unless it has one, its id. Of b it takes Source, IssuerID,
-// FileName, TakenName, BusinessDate, Size and ReceivedAt. The row decides between two
+// FileName, BusinessDate, Size and ReceivedAt. The row decides between two
 // processes that saw the same file. While another file of the issuer is being
 // loaded, or was when its process died and still waits to be adopted, the
 // answer is ErrClaimed; and also when a file of the same name is set aside, or
@@ -110,9 +110,9 @@ func (s *Store) ClaimFile(ctx context.Context, b issuance.Batch) (issuance.Batch
 			return err
 		}
 		b.Why, b.Attempts = why, 1
-		_, err = t.exec(`INSERT INTO batch (no, id, source, issuer_id, file_name, taken_name, session, size, state, business_date, received_at, last_event)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-			int64(b.No), b.ID, b.Source, b.IssuerID, b.FileName, b.TakenName, b.Session, b.Size, string(b.State), b.BusinessDate,
+		_, err = t.exec(`INSERT INTO batch (no, id, source, issuer_id, file_name, session, size, state, business_date, received_at, last_event)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			int64(b.No), b.ID, b.Source, b.IssuerID, b.FileName, b.Session, b.Size, string(b.State), b.BusinessDate,
 			micros(b.ReceivedAt), head)
 		if isUnique(err) {
 			return ErrClaimed

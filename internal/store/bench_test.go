@@ -39,7 +39,7 @@ func benchOrders(no issuance.BatchNo, from, n int) []issuance.NewOrder {
 
 func benchBatch(b *testing.B, s *store.Store) issuance.Batch {
 	b.Helper()
-	batch, err := s.ClaimFile(b.Context(), issuance.Batch{Source: "bench", IssuerID: benchIssuer, FileName: "f.csv", TakenName: "f.csv.taken"})
+	batch, err := s.ClaimFile(b.Context(), issuance.Batch{Source: "bench", IssuerID: benchIssuer, FileName: "f.csv"})
 	if err != nil {
 		b.Fatal(err)
 	}

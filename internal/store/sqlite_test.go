@@ -105,7 +105,7 @@ func loadedStore(t *testing.T) *Store {
 	s, ctx := opened(t), context.Background()
 	session, err := s.StartSession(ctx, "test")
 	must(t, err)
-	b, err := s.ClaimFile(ctx, issuance.Batch{Source: "src", IssuerID: "bank", FileName: "f", TakenName: "f.taken"})
+	b, err := s.ClaimFile(ctx, issuance.Batch{Source: "src", IssuerID: "bank", FileName: "f"})
 	must(t, err)
 	var rows []issuance.NewOrder
 	for i := range 6 {

@@ -116,7 +116,7 @@ func TestReadOnly(t *testing.T) {
 
 func claimFile(t *testing.T, s *store.Store) issuance.Batch {
 	t.Helper()
-	b, err := s.ClaimFile(t.Context(), issuance.Batch{Source: "src", IssuerID: "bank", FileName: "f.csv", TakenName: "f.csv.taken"})
+	b, err := s.ClaimFile(t.Context(), issuance.Batch{Source: "src", IssuerID: "bank", FileName: "f.csv"})
 	if err != nil {
 		t.Fatal(err)
 	}

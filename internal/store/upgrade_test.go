@@ -25,8 +25,8 @@ func TestUpgradeFromTheFirstVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, statement := range []string{
-		`INSERT INTO batch (no, id, source, issuer_id, file_name, taken_name, session, state, received_at)
-			VALUES (1, 'b1', 'core', 'bank', 'f.csv', '', 'dead', 'loading', 1000)`,
+		`INSERT INTO batch (no, id, source, issuer_id, file_name, session, state, received_at)
+			VALUES (1, 'b1', 'core', 'bank', 'f.csv', 'dead', 'loading', 1000)`,
 		`INSERT INTO observation (source, name, size, mod_time, seen) VALUES ('core', 'g.csv', 7, 2000, 4)`,
 	} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {

@@ -116,7 +116,7 @@ func (n *node) load(ctx context.Context, orders int) {
 	n.tb.Helper()
 	why := issuance.Why{At: time.Now().UTC(), Stage: "intake", Session: n.session}
 	b, err := n.store.ClaimFile(ctx, issuance.Batch{Source: "test", IssuerID: issuerID, FileName: "orders.csv",
-		TakenName: "orders.csv.1", Session: n.session, State: issuance.BatchLoading, BusinessDate: "2026-03-02", ReceivedAt: why.At, Why: why})
+		Session: n.session, State: issuance.BatchLoading, BusinessDate: "2026-03-02", ReceivedAt: why.At, Why: why})
 	n.must(err)
 	const slice = 1000
 	for from := 0; from < orders; from += slice {

@@ -37,12 +37,12 @@ func fileClaimedOnce(w *world) {
 		w.Errorf("claimed as %+v", b)
 	}
 	other, _ := w.open()
-	_, err := other.ClaimFile(w.ctx(), issuance.Batch{Source: source, IssuerID: bank, FileName: "f", TakenName: "f"})
+	_, err := other.ClaimFile(w.ctx(), issuance.Batch{Source: source, IssuerID: bank, FileName: "f"})
 	w.wantErr(err, issuance.ErrClaimed)
-	_, err = other.ClaimFile(w.ctx(), issuance.Batch{Source: "x", IssuerID: "bank-2", FileName: "f", TakenName: "f"})
+	_, err = other.ClaimFile(w.ctx(), issuance.Batch{Source: "x", IssuerID: "bank-2", FileName: "f"})
 	w.must(err)
 	w.decide(b, issuance.BatchRefused, 0)
-	_, err = other.ClaimFile(w.ctx(), issuance.Batch{Source: source, IssuerID: bank, FileName: "f", TakenName: "f"})
+	_, err = other.ClaimFile(w.ctx(), issuance.Batch{Source: source, IssuerID: bank, FileName: "f"})
 	w.must(err)
 }
 
@@ -197,7 +197,7 @@ func interruptedBatch(w *world) {
 	w.restart()
 	got, err := w.s.LoadingBatches(w.ctx(), source)
 	w.must(err)
-	if len(got) != 1 || got[0].ID != b.ID || got[0].TakenName != b.TakenName {
+	if len(got) != 1 || got[0].ID != b.ID {
 		w.Fatalf("interrupted batches are %+v", got)
 	}
 	w.wantErr(w.s.AddOrders(w.ctx(), b.No, []issuance.NewOrder{row(b.No, 3, "c")}), issuance.ErrOutOfState)

@@ -108,7 +108,7 @@ func (w *world) claimFile() issuance.Batch {
 	w.Helper()
 	w.files++
 	name := fmt.Sprintf("orders-%d.csv", w.files)
-	b, err := w.s.ClaimFile(w.ctx(), issuance.Batch{Source: source, IssuerID: bank, FileName: name, TakenName: name + ".taken"})
+	b, err := w.s.ClaimFile(w.ctx(), issuance.Batch{Source: source, IssuerID: bank, FileName: name})
 	w.must(err)
 	return b
 }

@@ -15,7 +15,6 @@ CREATE TABLE batch (
 	source        TEXT    NOT NULL,
 	issuer_id     TEXT    NOT NULL,
 	file_name     TEXT    NOT NULL,
-	taken_name    TEXT    NOT NULL,
 	session       TEXT    NOT NULL,
 	size          BIGINT  NOT NULL DEFAULT 0,
 	sha256        TEXT    NOT NULL DEFAULT '',
