@@ -106,12 +106,12 @@ func (w *town) live(kills int, die func(*town, string) bool) {
 			inFlight += n
 			interrupted++
 		}
-		must(w.T, w.daemon.Start(w.Context()))
+		w.wake()
 		if (i+1)%checkAfter == 0 && i+1 < kills {
 			w.settle()
 			w.verify()
 			must(w.T, w.world.D1.Adjust(func(s *settings) { s.Faults = faults() }))
-			must(w.T, w.daemon.Start(w.Context()))
+			w.wake()
 		}
 	}
 	w.settle()
@@ -182,30 +182,41 @@ func (w *town) at(moment string, kill func()) bool {
 }
 
 // together has other processes work beside the daemon, and kills now this one,
-// now that, now all of them.
+// now that, now all but one. Those that are spared go on.
 func (w *town) together(moment string) bool {
-	others := []*rehearsal.Process{}
 	for _, job := range []string{"pickup2", "submit2", "submit2", "track2", "report2"} {
-		if w.rnd.IntN(2) == 0 || job == "submit2" {
-			p := w.process("run", job)
-			must(w.T, p.Start(w.Context()))
-			others = append(others, p)
-		}
+		p := w.process("run", job)
+		must(w.T, p.Start(w.Context()))
+		w.others = append(w.others, p)
 	}
-	all := append(others, w.daemon)
-	spared := w.rnd.IntN(len(all) + 1)
+	spared := w.rnd.IntN(len(w.others) + 3)
 	caught := w.at(moment, func() {
-		for i, p := range all {
+		for i, p := range append(w.others, w.daemon) {
 			if i != spared {
 				must(w.T, p.Kill())
 			}
 		}
 	})
-	for _, p := range others {
-		<-p.Done() // a spared one ends by itself
-	}
-	must(w.T, w.daemon.Kill())
+	w.others = slices.DeleteFunc(w.others, gone)
 	return caught
+}
+
+// gone reports whether a process has ended.
+func gone(p *rehearsal.Process) bool {
+	select {
+	case <-p.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// wake starts the daemon if it is dead.
+func (w *town) wake() {
+	w.Helper()
+	if gone(w.daemon) {
+		must(w.T, w.daemon.Start(w.Context()))
+	}
 }
 
 // autopsy looks at what a death has left, and returns how many orders it

@@ -57,6 +57,7 @@ type town struct {
 
 	program string
 	daemon  *rehearsal.Process
+	others  []*rehearsal.Process // that run one job
 	log     *os.File
 }
 
@@ -168,9 +169,9 @@ func (w *town) checkD1() {
 	}
 }
 
-func must(t testing.TB, err error) {
+func must(t tb, err error) {
 	t.Helper()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 }
