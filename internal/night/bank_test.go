@@ -41,53 +41,77 @@ type bank struct {
 	date    time.Time
 	files   []*dropped
 	resend  *rehearsal.OrderFile // of a file that was cut
+	whole   sample.Options       // its
 	ordered map[string]bool      // orders that must be at D1 in the end
 	most    int                  // rows of a file
+	bad     int                  // every n-th row is bad
+	repeat  int                  // every n-th row repeats another
 }
 
 func (b *bank) next() (sequence int64, o sample.Options) {
 	sequence = int64(len(b.files) + 1)
 	return sequence, sample.Options{Rows: b.most/2 + b.rnd.IntN(b.most/2), Seed: b.seed*10000 + uint64(sequence),
-		BadEvery: 12, RepeatEvery: 13, Prefix: fmt.Sprintf("n%d", sequence), Now: b.date}
+		BadEvery: b.bad, RepeatEvery: b.repeat, Prefix: fmt.Sprintf("n%d", sequence), Now: b.date}
 }
+
+// kind is what is dropped.
+type kind string
+
+// The kinds of files.
+const (
+	good   kind = "good"
+	cut    kind = "cut"    // in transit; it comes again whole
+	wrong  kind = "wrong"  // something else than what was announced
+	again  kind = "again"  // an earlier file under another name
+	grown  kind = "grown"  // an earlier file, with more rows
+	resent kind = "resent" // what was cut
+)
 
 // dropOne drops the next file, whatever that is.
 func (b *bank) dropOne() error {
+	k := good
+	switch {
+	case b.resend != nil:
+		k = resent
+	case b.rnd.IntN(4) == 0:
+		k = []kind{cut, wrong, again, grown}[b.rnd.IntN(4)]
+	}
+	return b.dropAs(k)
+}
+
+// dropAs drops a file of a kind; a good one when there is nothing that it
+// could be made of.
+func (b *bank) dropAs(k kind) error {
 	sequence, o := b.next()
 	name := fmt.Sprintf("cards-%05d.csv", sequence)
-	if f := b.resend; f != nil { // what was cut comes again whole
-		b.resend = nil
-		f.Control.File = fmt.Sprintf("cards-%05d-resent.csv", sequence)
-		return b.put(f, "", o)
+	if k == again || k == grown {
+		if earlier := b.earlier(); earlier != nil {
+			o = earlier.options
+		} else {
+			k = good
+		}
+	}
+	if k == grown {
+		o.Rows += 5
 	}
 	f, err := rehearsal.NewOrderFile(name, sequence, o)
 	if err != nil {
 		return err
 	}
-	switch n := b.rnd.IntN(20); n {
-	case 0: // cut in transit
+	switch k {
+	case cut:
 		whole := *f
-		b.resend = &whole
+		b.resend, b.whole = &whole, o
 		f.Content = bytes.TrimRight(f.Content[:len(f.Content)*2/3], "\n")
 		return b.put(f, issuance.Truncated, o)
-	case 1: // something else than what was announced
+	case wrong:
 		f.Control.SHA256 = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
 		return b.put(f, issuance.ChecksumMismatch, o)
-	case 2, 3: // an earlier file, as it was or with more rows
-		earlier := b.earlier()
-		if earlier == nil {
-			break
-		}
-		o = earlier.options
-		if n == 3 {
-			o.Rows += 5
-		}
-		if f, err = rehearsal.NewOrderFile(name, sequence, o); err != nil {
-			return err
-		}
-		if n == 2 {
-			return b.put(f, issuance.DuplicateContent, o)
-		}
+	case again:
+		return b.put(f, issuance.DuplicateContent, o)
+	case resent:
+		f, b.resend, o = b.resend, nil, b.whole
+		f.Control.File = fmt.Sprintf("cards-%05d-resent.csv", sequence)
 	}
 	return b.put(f, "", o)
 }

@@ -94,7 +94,7 @@ func newTown(t *testing.T, seed uint64, jobs map[string]rehearsal.Job) *town {
 	w.post = newPostbox(w.world.Receiver, w.trap)
 	t.Cleanup(w.post.server.Close)
 	must(t, w.world.D1.Adjust(func(s *d1sim.Settings) { s.NotificationURL = w.post.server.URL }))
-	w.bank = &bank{dir: w.world.Path("sftp"), rnd: w.rnd, seed: seed, date: time.Now().UTC(), most: 48, ordered: map[string]bool{}}
+	w.bank = &bank{dir: w.world.Path("sftp"), rnd: w.rnd, seed: seed, date: time.Now().UTC(), most: 48, bad: 12, repeat: 13, ordered: map[string]bool{}}
 
 	w.log, err = os.OpenFile(w.world.Path("state/daemon.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	must(t, err)
