@@ -23,6 +23,7 @@ type dropped struct {
 	refused issuance.Code // why it must be refused; empty: it must be accepted
 	rows    []expected    // of an accepted file, in its order
 	options sample.Options
+	grown   bool // another file has its rows, and more
 }
 
 // expected is what must become of a row. One that is ordered has the state
@@ -85,14 +86,16 @@ func (b *bank) dropAs(k kind) error {
 	sequence, o := b.next()
 	name := fmt.Sprintf("cards-%05d.csv", sequence)
 	if k == again || k == grown {
-		if earlier := b.earlier(); earlier != nil {
-			o = earlier.options
-		} else {
+		switch earlier := b.earlier(); {
+		case earlier == nil, k == grown && earlier.grown:
 			k = good
+		case k == grown:
+			earlier.grown = true
+			o = earlier.options
+			o.Rows += 5
+		default:
+			o = earlier.options
 		}
-	}
-	if k == grown {
-		o.Rows += 5
 	}
 	f, err := rehearsal.NewOrderFile(name, sequence, o)
 	if err != nil {

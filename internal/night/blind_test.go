@@ -18,6 +18,30 @@ type blind struct {
 	now   func() time.Time
 	cards []*blindCard
 	news  []issuance.Operation // not delivered yet
+	fates []fate               // of the next requests
+}
+
+// fate is what happens to a request on its way.
+type fate string
+
+// The fates.
+const (
+	arrives    fate = "arrives"
+	lostBefore fate = "lost before D1 has it"
+	lostAfter  fate = "its answer is lost"
+	notSent    fate = "surely not sent"
+)
+
+// nextFate takes the fate of the next request.
+func (d *blind) nextFate() fate {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.fates) == 0 {
+		return arrives
+	}
+	f := d.fates[0]
+	d.fates = d.fates[1:]
+	return f
 }
 
 type blindCard struct {

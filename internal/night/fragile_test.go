@@ -16,11 +16,13 @@ import (
 
 var errInjected = errors.New("injected")
 
-// fault lets one call fail, once.
+// fault lets one call fail, once, or all from one on.
 type fault struct {
 	mu    sync.Mutex
-	at    int  // counted from 1; 0: none
-	after bool // it is done, and its answer is lost
+	at    int    // counted from 1; 0: none
+	only  string // the first of this name, instead
+	after bool   // it is done, and its answer is lost
+	death func() // called at the call; none is done from there on
 	calls int
 	name  string // of the call that failed
 }
@@ -29,10 +31,16 @@ type fault struct {
 func (f *fault) begin(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.calls++; f.calls != f.at {
+	f.calls++
+	if f.name != "" {
+		return f.death != nil
+	}
+	if f.calls != f.at && f.only != name {
 		return false
 	}
-	f.name = name
+	if f.name = name; f.death != nil {
+		f.death()
+	}
 	return true
 }
 
@@ -308,7 +316,19 @@ type fragileD1 struct {
 }
 
 func (d fragileD1) order(_ context.Context, claim issuance.Claim, body []byte) (string, error) {
-	id, err := get(d.f, "D1 order", func() (string, error) { return d.d1.order(claim, body) })
+	id, err := get(d.f, "D1 order", func() (string, error) {
+		switch d.d1.nextFate() {
+		case lostBefore:
+			return "", errInjected
+		case lostAfter:
+			_, err := d.d1.order(claim, body)
+			return "", errors.Join(err, errInjected)
+		case notSent:
+			return "", &retry.Error{Class: retry.NotDone, Code: retry.CodeTransport}
+		default:
+			return d.d1.order(claim, body)
+		}
+	})
 	return id, unknown(err)
 }
 

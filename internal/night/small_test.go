@@ -42,10 +42,12 @@ const (
 // small is a night inside the test: the stages and the store are real, D1 is a
 // model, and time passes only when it is told to.
 type small struct {
-	tb   tb
-	dir  string
-	bank *bank
-	d1   *blind
+	tb    tb
+	dir   string
+	bank  *bank
+	d1    *blind
+	ctx   context.Context // of the runs
+	drain time.Duration   // of a submit that is told to end
 
 	mu   sync.Mutex
 	time time.Time
@@ -90,6 +92,21 @@ var newLab = sync.OnceValues(func() (*lab, error) {
 	return l, err
 })
 
+// memoryDir is a directory that costs no disk, where there is such a thing.
+func memoryDir(t interface {
+	tb
+	Cleanup(func())
+}) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "cardbatch-night-")
+	if err != nil {
+		dir, err = os.MkdirTemp("", "cardbatch-night-")
+	}
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
+}
+
 // newSmall prepares a night in an empty directory.
 func newSmall(t tb, dir string, seed uint64) *small {
 	t.Helper()
@@ -99,7 +116,7 @@ func newSmall(t tb, dir string, seed uint64) *small {
 		must(t, os.Mkdir(filepath.Join(dir, d), 0o700))
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "cardbatch.db"), l.empty, 0o600))
-	n := &small{tb: t, dir: dir, time: time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)}
+	n := &small{tb: t, dir: dir, ctx: t.Context(), drain: 10 * time.Second, time: time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)}
 	n.d1 = &blind{now: n.now}
 	n.bank = &bank{dir: dir, rnd: mathrand.New(mathrand.NewPCG(seed, 5)), seed: seed, date: n.time, most: 12,
 		bad: 5, repeat: 4, ordered: map[string]bool{}}
@@ -148,7 +165,7 @@ func (n *small) start(f *fault) error {
 		}}})
 	must(n.tb, err)
 	n.submit, err = submit.New(submit.Config{IssuerID: rehearsal.IssuerID, Session: n.session, ClaimSize: 4, InFlight: 1,
-		Settle: settleFor, RetryWait: time.Second, FlushEvery: time.Millisecond, FlushSize: 2},
+		Settle: settleFor, RetryWait: time.Second, DrainLimit: n.drain, FlushEvery: time.Millisecond, FlushSize: 2},
 		submit.Deps{Store: s, Send: network.order, Limiter: noLimit{}, Opener: l.ring, Now: n.now, Log: zerolog.Nop()})
 	must(n.tb, err)
 	n.track, err = track.New(track.Config{IssuerID: rehearsal.IssuerID, InFlight: 1, Silence: silentFor, Settle: settleFor, MaxAttempts: 50, UnclearAsks: 50},
@@ -180,7 +197,7 @@ func (n *small) stop() {
 // round is some minutes of a night: every job runs once. That some run fails is
 // what the faults are for.
 func (n *small) round() (errs error) {
-	ctx := n.tb.Context()
+	ctx := n.ctx
 	_, err := n.intake.RunOnce(ctx)
 	errs = errors.Join(errs, err)
 	_, err = n.submit.RunOnce(ctx)
