@@ -35,6 +35,13 @@ func TestNightHistories(t *testing.T) {
 			"die": func(r *rapid.T) {
 				h.die(rapid.SampledFrom(h.stages()).Draw(r, "in"), rapid.IntRange(1, 30).Draw(r, "call"), rapid.Bool().Draw(r, "after"))
 			},
+			"die sending": func(r *rapid.T) { // few calls, of which every one counts
+				if len(n.bank.files) < 6 {
+					must(r, n.bank.dropAs(good))
+				}
+				h.run("intake")
+				h.die("submit", rapid.IntRange(2, 8).Draw(r, "call"), rapid.Bool().Draw(r, "after"))
+			},
 			"lose requests": func(r *rapid.T) {
 				n.d1.fates = rapid.SliceOfN(rapid.SampledFrom([]fate{arrives, lostBefore, lostAfter, notSent}), 1, 8).Draw(r, "fates")
 			},

@@ -44,37 +44,34 @@ func nights(t *testing.T) (kills int, seed uint64) {
 func TestNightKilled(t *testing.T) {
 	t.Parallel()
 	kills, seed := nights(t)
+	n := 1
 	if kills >= manyKills {
-		kills -= kills / 4 // the others are those of TestNightKilledTogether
+		kills, n = kills-kills/4, worlds // the others are those of TestNightKilledTogether
 	}
-	eachWorld(t, kills, seed, nil, (*town).one)
+	eachWorld(t, n, kills, seed, nil, (*town).one)
 }
 
 // The same with other processes at work on the same store.
 func TestNightKilledTogether(t *testing.T) {
 	t.Parallel()
 	kills, seed := nights(t)
+	n := 1
 	if kills >= manyKills {
-		kills /= 4
+		kills, n = kills/4, worlds/2
 	} else {
 		kills = (kills + 1) / 2
 	}
-	jobs := map[string]rehearsal.Job{ // that the daemon has no time for
-		"pickup2": {Like: "pickup", Schedule: "0 0 29 2 *"},
-		"submit2": {Like: "submit", Schedule: "0 0 29 2 *"},
-		"track2":  {Like: "track", Schedule: "0 0 29 2 *"},
-		"report2": {Like: "report", Schedule: "0 0 29 2 *"},
+	const never = "0 0 29 2 *" // the daemon has no time for them
+	jobs := map[string]rehearsal.Job{
+		"pickup2": {Like: "pickup", Schedule: never}, "submit2": {Like: "submit", Schedule: never},
+		"track2": {Like: "track", Schedule: never}, "report2": {Like: "report", Schedule: never},
 	}
-	eachWorld(t, kills, seed+worlds, jobs, (*town).together)
+	eachWorld(t, n, kills, seed+worlds, jobs, (*town).together)
 }
 
-// eachWorld shares the kills out.
-func eachWorld(t *testing.T, kills int, seed uint64, jobs map[string]rehearsal.Job, die func(*town, string) bool) {
+// eachWorld shares the kills out over n worlds, side by side.
+func eachWorld(t *testing.T, n, kills int, seed uint64, jobs map[string]rehearsal.Job, die func(*town, string) bool) {
 	t.Helper()
-	n := 1
-	if kills >= manyKills {
-		n = worlds
-	}
 	for i := range n {
 		share := kills / n
 		if i < kills%n {

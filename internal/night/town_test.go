@@ -2,6 +2,7 @@ package night_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -38,6 +39,17 @@ var binaries string // a directory
 func TestMain(m *testing.M) {
 	var err error
 	if binaries, err = os.MkdirTemp("", "cardbatch-night-bin-"); err != nil {
+		panic(err)
+	}
+	flag.Parse()
+	if flag.CommandLine.Lookup("rapid.checks").Value.String() == flag.CommandLine.Lookup("rapid.checks").DefValue {
+		checks := "25"
+		if os.Getenv("CARDBATCH_NIGHT_KILLS") != "" {
+			checks = "200"
+		}
+		err = flag.Set("rapid.checks", checks)
+	}
+	if err != nil {
 		panic(err)
 	}
 	code := m.Run()
