@@ -220,6 +220,9 @@ func (w *town) wake() {
 // caught in flight.
 func (w *town) autopsy(kill int) (inFlight int) {
 	w.Helper()
+	if err := w.daemon.Err(); gone(w.daemon) && (err == nil || err.Error() != "signal: killed") {
+		w.Errorf("the daemon ended by itself: %v", err)
+	}
 	w.checkD1()
 	if _, err := os.Stat(w.world.Store()); err != nil {
 		return 0 // it died before it made one

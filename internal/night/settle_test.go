@@ -1,9 +1,11 @@
 package night_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"cardbatch/internal/d1/d1sim"
@@ -61,7 +63,7 @@ func (w *town) waitForStore() *store.Store {
 		if !errors.Is(err, store.ErrSchema) {
 			must(w.T, err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 	}
 	w.Fatal("there is no store")
 	return nil
@@ -136,8 +138,21 @@ func (w *town) verify() {
 		}
 		made = append(made, card{orderID: e.IssuerRequestID, operationID: e.OperationID, status: e.Status})
 	}
+	w.checkLog()
 	(&proof{tb: w.T, bank: w.bank, dir: w.world.Path("sftp")}).all(s, made)
 	if w.Failed() {
 		w.FailNow()
+	}
+}
+
+// checkLog looks for what the daemon survived and should not have met.
+func (w *town) checkLog() {
+	w.Helper()
+	log, err := os.ReadFile(w.log.Name())
+	must(w.T, err)
+	for _, sign := range []string{"panic", "fatal error", "DATA RACE", "out of balance", "malformed", "is locked"} {
+		if n := bytes.Count(log, []byte(sign)); n > 0 {
+			w.Errorf("the daemon's log says %q %d times", sign, n)
+		}
 	}
 }

@@ -41,20 +41,29 @@ func TestMain(m *testing.M) {
 	if binaries, err = os.MkdirTemp("", "cardbatch-night-bin-"); err != nil {
 		panic(err)
 	}
-	flag.Parse()
-	if flag.CommandLine.Lookup("rapid.checks").Value.String() == flag.CommandLine.Lookup("rapid.checks").DefValue {
-		checks := "25"
-		if os.Getenv("CARDBATCH_NIGHT_KILLS") != "" {
-			checks = "200"
-		}
-		err = flag.Set("rapid.checks", checks)
-	}
-	if err != nil {
+	if err := long(); err != nil {
 		panic(err)
 	}
 	code := m.Run()
 	_ = os.RemoveAll(binaries)
 	os.Exit(code)
+}
+
+// long makes histories and worlds more when the night is to be a long one, and
+// otherwise leaves them few. Flags that were given count.
+func long() error {
+	flag.Parse()
+	wanted := map[string]string{"rapid.checks": "25"}
+	if kills, err := strconv.Atoi(os.Getenv("CARDBATCH_NIGHT_KILLS")); err == nil && kills >= manyKills {
+		wanted = map[string]string{"rapid.checks": "200", "test.parallel": strconv.Itoa(2 * worlds)}
+	}
+	flag.Visit(func(f *flag.Flag) { delete(wanted, f.Name) })
+	for name, value := range wanted {
+		if err := flag.Set(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // town is a world with all that watches over it.

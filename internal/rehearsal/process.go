@@ -52,16 +52,6 @@ func (p *Process) Start(ctx context.Context) error {
 	return nil
 }
 
-// Signal sends SIGKILL and does not wait, for callers that the process itself
-// waits for. A process that has ended is left alone.
-func (p *Process) Signal() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cmd != nil {
-		_ = p.cmd.Process.Kill() // it may have ended by itself
-	}
-}
-
 // Kill ends the process as a power cut would, and returns when it is gone.
 func (p *Process) Kill() error {
 	p.mu.Lock()
