@@ -27,6 +27,9 @@ const (
 func nights(t *testing.T) (kills int, seed uint64) {
 	t.Helper()
 	kills, seed = ciKills, rand.Uint64N(1_000_000)
+	if underRace {
+		kills /= 3
+	}
 	if text := os.Getenv("CARDBATCH_NIGHT_KILLS"); text != "" {
 		n, err := strconv.Atoi(text)
 		must(t, err)

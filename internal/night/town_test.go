@@ -54,6 +54,9 @@ func TestMain(m *testing.M) {
 func long() error {
 	flag.Parse()
 	wanted := map[string]string{"rapid.checks": "25"}
+	if underRace {
+		wanted["rapid.checks"] = "4"
+	}
 	if kills, err := strconv.Atoi(os.Getenv("CARDBATCH_NIGHT_KILLS")); err == nil && kills >= manyKills {
 		wanted = map[string]string{"rapid.checks": "200", "test.parallel": strconv.Itoa(2 * worlds)}
 	}
