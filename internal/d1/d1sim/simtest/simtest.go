@@ -16,8 +16,7 @@ package simtest
 import (
 	"context"
 	"crypto/tls"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -79,7 +78,7 @@ func Start(tb testing.TB, change func(*d1sim.Config)) *Server {
 	api.Listener = d.wire
 	api.EnableHTTP2 = true
 	api.TLS = m.CA.ServerTLS(m.Server, true)
-	api.Config.ErrorLog = log.New(io.Discard, "", 0) // a client that breaks off a handshake is nothing to tell
+	api.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // a client that breaks off a handshake is nothing to tell
 	api.StartTLS()
 	admin := httptest.NewServer(sim.AdminHandler())
 	sim.Start(context.Background())
