@@ -39,6 +39,11 @@ Look and switch while it runs (answers this machine only):
   curl http://127.0.0.1:8444/admin/ledger/summary
   curl 'http://127.0.0.1:8444/admin/ledger?issuerRequestId=ord-1'
   curl -X PATCH -d '{"faults":{"reset_after":0.1}}' http://127.0.0.1:8444/admin/settings
+  curl 'http://127.0.0.1:8444/admin/events?kind=notification&issuerRequestId=ord-1'
+  curl http://127.0.0.1:8444/admin/faults
+  curl -X PATCH -d '{"client_certificate":"off","latency":{"p50":"40ms","p99":"2s"}}' http://127.0.0.1:8444/admin/settings
+  curl -X POST -d '{"kid":"sim-jwe-2"}' http://127.0.0.1:8444/admin/jwe-keys      # one more key
+  curl -X DELETE http://127.0.0.1:8444/admin/jwe-keys/sim-jwe-1                  # withdraw one
   curl -X POST http://127.0.0.1:8444/admin/reset
 
 Exit codes: 0 stopped, 1 failed, 2 usage, 4 configuration invalid.`
@@ -137,7 +142,7 @@ func serve(ctx context.Context, o *options, out io.Writer) error {
 	sim.Start(ctx)
 	defer sim.Close()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return o.serveAPI(ctx, api, m, sim.Handler()) })
+	g.Go(func() error { return o.serveAPI(ctx, api, m, sim) })
 	g.Go(func() error {
 		return serveUntil(ctx, &http.Server{Handler: sim.AdminHandler(), ReadHeaderTimeout: headerTimeout}, admin, false)
 	})
@@ -147,11 +152,12 @@ func serve(ctx context.Context, o *options, out io.Writer) error {
 	return errors.Join(err, printed)
 }
 
-func (o *options) serveAPI(ctx context.Context, l net.Listener, m *simkeys.Material, h http.Handler) error {
+func (o *options) serveAPI(ctx context.Context, l net.Listener, m *simkeys.Material, sim *d1sim.Simulator) error {
 	// A client that goes away in a handshake is nothing to tell.
-	srv := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), ReadHeaderTimeout: headerTimeout}
+	srv := &http.Server{Handler: sim.Handler(), ConnContext: sim.ConnContext, ReadHeaderTimeout: headerTimeout,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	if o.TLS != "off" {
-		srv.TLSConfig = m.CA.ServerTLS(m.Server, o.TLS == "mutual")
+		srv.TLSConfig = sim.ServerTLS(m.CA.ServerTLS(m.Server, true))
 	}
 	return serveUntil(ctx, srv, l, o.TLS != "off")
 }

@@ -178,7 +178,7 @@ func TestBucketNeverGivesMore(t *testing.T) {
 		var taken []time.Time
 		for range 200 {
 			now = now.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "ms")) * time.Millisecond)
-			if b.take(l, now) {
+			if b.take(&l, now) {
 				taken = append(taken, now)
 			}
 		}

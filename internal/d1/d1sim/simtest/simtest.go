@@ -77,7 +77,8 @@ func Start(tb testing.TB, change func(*d1sim.Config)) *Server {
 	d.wire = newWire(api.Listener)
 	api.Listener = d.wire
 	api.EnableHTTP2 = true
-	api.TLS = m.CA.ServerTLS(m.Server, true)
+	api.TLS = sim.ServerTLS(m.CA.ServerTLS(m.Server, true))
+	api.Config.ConnContext = sim.ConnContext
 	api.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // a client that breaks off a handshake is nothing to tell
 	api.StartTLS()
 	admin := httptest.NewServer(sim.AdminHandler())
