@@ -48,7 +48,7 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	h["Content-Type"] = []string{"application/json"}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) //nolint:gosec // JSON; and when the client is gone there is nothing to do about it
+	_, _ = w.Write(body) // when the client is gone there is nothing to do about it
 }
 
 // appendString appends s as a JSON string.

@@ -290,13 +290,13 @@ func (o *outbox) deliver(ctx context.Context, b *batch) {
 		return
 	}
 	first, unread := b.items[0], fault("")
-	l := s.dice.luck("acknowledgement", strconv.FormatUint(uint64(first.order), 36), uint32(first.stage)<<16|uint32(b.attempt)) //nolint:gosec // few
+	l := s.dice.luck("acknowledgement", strconv.FormatUint(uint64(first.order), 36), uint32(first.stage)<<16|uint32(b.attempt))
 	if res == delivered && o.hit(l, unreadNotificationAcks, s.settings.Load().Faults.UnreadNotificationAcks) {
 		res, unread = failed, unreadNotificationAcks
 	}
 	for _, it := range b.items {
 		e := o.event(it)
-		e.attempt, e.answer, e.fault = int32(b.attempt+1), answer, unread //nolint:gosec // few
+		e.attempt, e.answer, e.fault = int32(b.attempt+1), answer, unread
 		s.events.add(&e)
 	}
 	o.settle(b, res)
