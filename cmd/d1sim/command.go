@@ -26,6 +26,9 @@ A256GCM) as D1 does, checks every field of an order, makes the card on a
 clock of its own and notifies the issuer. Nothing is stored: a restart
 forgets every order. No PAN is kept in any form that outlives the process.
 
+With "tls: server" or "mutual" it speaks HTTP/2, and whether a client must show
+its certificate can be switched while it runs.
+
 On the first start --dir is filled with certificates and keys. Give these to
 the issuer's software:
 
@@ -46,6 +49,8 @@ Look and switch while it runs (answers this machine only):
   curl -X DELETE http://127.0.0.1:8444/admin/jwe-keys/sim-jwe-1                  # withdraw one
   curl -X POST http://127.0.0.1:8444/admin/reset
 
+--renew-client replaces issuer.pem and its key, as at the end of their validity.
+
 Exit codes: 0 stopped, 1 failed, 2 usage, 4 configuration invalid.`
 
 //go:embed example.yaml
@@ -55,7 +60,7 @@ var example string
 func command(args []string, out io.Writer) *cobra.Command {
 	o := defaultOptions()
 	var file string
-	var showExample bool
+	var showExample, renew bool
 	cmd := &cobra.Command{
 		Use: "d1sim [flags]", Short: "A simulated Thales D1", Long: long,
 		Example:      "  d1sim --tls off --notify http://127.0.0.1:8080 --day 10s\n  d1sim --example > uat.yaml\n  d1sim --config uat.yaml",
@@ -74,6 +79,9 @@ func command(args []string, out io.Writer) *cobra.Command {
 			if err := o.load(cmd, file, args); err != nil {
 				return configError{err}
 			}
+			if renew {
+				return o.renew(out)
+			}
 			return serve(cmd.Context(), &o, out)
 		},
 	}
@@ -83,6 +91,7 @@ func command(args []string, out io.Writer) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&file, "config", "", "YAML file; flags given beside it win")
 	f.BoolVar(&showExample, "example", false, "print a configuration file with every key, and stop")
+	f.BoolVar(&renew, "renew-client", false, "replace the issuer's client certificate in --dir, and stop")
 	f.StringVar(&o.Listen, "listen", o.Listen, "address of D1's API")
 	f.StringVar(&o.Admin, "admin", o.Admin, "address of the admin endpoint (loopback clients only)")
 	f.StringVar(&o.TLS, "tls", o.TLS, "off, server or mutual")
@@ -110,6 +119,21 @@ func (o *options) load(cmd *cobra.Command, file string, args []string) error {
 		}
 	}
 	return o.validate()
+}
+
+// renew gives the issuer another client certificate, also beside a simulator
+// that runs: the authority stays.
+func (o *options) renew(out io.Writer) error {
+	m, _, err := simkeys.OpenDir(o.Dir, o.Issuer, append([]string{"localhost", "127.0.0.1", "::1"}, o.Hosts...))
+	if err != nil {
+		return err
+	}
+	if err := m.RenewClient(o.Dir); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s: new client certificate, serial %x, until %s\n", o.Dir,
+		m.Client.Leaf.SerialNumber, m.Client.Leaf.NotAfter.UTC().Format(time.DateOnly))
+	return err
 }
 
 // serve runs the simulator until ctx ends, then prints the totals.
