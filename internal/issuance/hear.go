@@ -73,7 +73,7 @@ func (o *Order) hearProduction(op Operation, why Why) []Event {
 	op.Reason = cmp.Or(op.Reason, op.ErrorCode)
 	why.Reason, why.Said = op.Reason, op.at()
 	if op.Production != "" {
-		p.hearStep(Step{op.Production, op.Status == OperationFailed, op.Reason, op.at()}, op.Current)
+		p.hearStep(Step{Status: op.Production, Failed: op.Status == OperationFailed, Reason: op.Reason, At: op.at()}, op.Current)
 	}
 	p.DueDate = max(p.DueDate, op.DueDate)
 	p.Site = max(p.Site, op.Site) // of two, neither is known to be newer
@@ -93,25 +93,45 @@ func (o *Order) hearProduction(op Operation, why Why) []Event {
 	return events
 }
 
-// hearStep takes a status in and settles anew which one counts. D1's present
-// word ends a pause, which the times of its operations may not tell; unless it
-// is behind what we know, as an answer may be.
+// hearStep takes a status in and settles anew which one counts.
 func (p *Production) hearStep(s Step, current bool) {
-	step, pause := Step{p.Status, p.Failed, p.Reason, p.At}, p.Beneath
+	step, pause := Step{Status: p.Status, Failed: p.Failed, Reason: p.Reason, At: p.At}, p.Beneath
 	if step.pause() {
 		step, pause = pause, step
 	}
-	known := &step
-	if s.pause() {
-		known = &pause
-	}
-	if s.compare(*known) > 0 {
-		*known = s
+	switch {
+	case s.pause():
+		pause = pause.pausedAgain(s, current)
+	case s.compare(step) > 0:
+		step = s
 	}
 	if current && !s.pause() && s.rank() == step.rank() {
-		pause = Step{}
+		pause = pause.over(s)
 	}
 	p.settle(step, pause)
+}
+
+// pausedAgain returns the later of two pauses. That one is over holds for the
+// notifications of its time as well, but not for D1's present word.
+func (s Step) pausedAgain(again Step, current bool) Step {
+	later := again.At.Compare(s.At)
+	if later == 0 && !s.Over {
+		later = cmp.Compare(again.Reason, s.Reason)
+	}
+	if s.Status == "" || later > 0 || current && !again.At.Before(s.At) {
+		return again
+	}
+	return s
+}
+
+// over ends a pause by D1's present word, which the times of its operations may
+// not tell: all until the end of an operation may have the same. An answer that
+// is older than the pause is behind what we know and ends nothing.
+func (s Step) over(current Step) Step {
+	if s.Status != "" && s.At.After(current.At) {
+		return s
+	}
+	return Step{Status: CardProdOnHold, At: current.At, Over: true}
 }
 
 // settle decides between the furthest step and the last pause. The later one
@@ -121,7 +141,7 @@ func (p *Production) hearStep(s Step, current bool) {
 func (p *Production) settle(step, pause Step) {
 	p.Status, p.Failed, p.Reason, p.At = step.Status, step.Failed, step.Reason, step.At
 	p.Beneath = pause
-	if pause.Status == "" || p.Final() {
+	if pause.Status == "" || pause.Over || p.Final() {
 		return
 	}
 	order := cmp.Compare(pause.rank(), step.rank())

@@ -47,7 +47,7 @@ func States() []State {
 
 var successors = map[State][]State{
 	Held:       {Ready, Cancelled, Submitted},
-	Ready:      {Submitting, Held, Cancelled, Submitted},
+	Ready:      {Submitting, Held, Cancelled, Submitted, Unknown}, // unknown: a person doubts that it was never sent
 	Submitting: {Submitted, Refused, Unknown, Ready},
 	Unknown:    {Submitted, Ready, Held},
 	Refused:    {Ready, Submitted},

@@ -142,6 +142,7 @@ type Step struct {
 	Failed bool             `json:"failed,omitempty"`
 	Reason string           `json:"reason,omitempty"`
 	At     time.Time        `json:"at,omitzero"`
+	Over   bool             `json:"over,omitempty"` // of a pause: D1 has said since that production goes on
 }
 
 // Phase returns the term of the control equation under which a submitted order counts.

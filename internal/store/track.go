@@ -204,6 +204,53 @@ func (s *Store) ordersWhere(ctx context.Context, where, issuerID string) iter.Se
 	})
 }
 
+// DoubtReady makes the ready orders of an issuer's accepted batches unknown, so
+// that D1 is asked about each before it is sent. It is for a store that was
+// restored from a backup: an order may have been sent since. It is safe to
+// repeat, and beside running processes.
+func (s *Store) DoubtReady(ctx context.Context, issuerID string, why issuance.Why) (n int, err error) {
+	open, err := openBatches(s.reader(ctx), issuerID)
+	if err != nil {
+		return 0, wrap("look for ready orders", err)
+	}
+	for _, no := range open {
+		for {
+			var took int
+			err := s.write(ctx, "doubt ready orders", func(t *tx) (err error) {
+				took, err = t.doubt(no, why)
+				return err
+			})
+			if err != nil {
+				return n, err
+			}
+			if n += took; took < doubtSlice {
+				break
+			}
+		}
+	}
+	return n, nil
+}
+
+// doubtSlice is how many orders are doubted in one write.
+const doubtSlice = 500
+
+func (t *tx) doubt(no int64, why issuance.Why) (int, error) {
+	keys, err := list(t, func(row scanner) (ref issuance.Ref, err error) { return ref, row.Scan(&ref) }, `SELECT o.ref
+		FROM orders o JOIN batch b ON b.no = o.batch_no
+		WHERE `+openOrder+`o.batch_no = $1 AND o.state = 'ready' AND b.state = 'accepted' ORDER BY o.urgency, o.next_attempt_at LIMIT $2`, no, doubtSlice)
+	if err != nil || len(keys) == 0 {
+		return 0, err
+	}
+	why.At = t.now
+	change, err := t.changeAll(keys, issuance.Ready, issuance.Unknown, 0, why)
+	if err != nil {
+		return 0, err
+	}
+	_, err = t.exec(`UPDATE orders SET state = 'unknown', code = '', reason = $1, asks = 0, not_found = 0, next_attempt_at = $2, last_event = $3 + j.key
+		FROM json_each($4) j WHERE orders.ref = j.value`, why.Reason, micros(t.now), change.firstEvent, change.keys)
+	return len(keys), err
+}
+
 // TakeAllowance takes up to n from an allowance of limit a day and returns how
 // many it got. The day is the caller's to name; a new one begins with nothing
 // used, and whatever process asks shares in it.

@@ -20,6 +20,7 @@ func lifeTests() map[string]func(*world) {
 		"parked news whose order never comes is listed":      parkedForever,
 		"words we do not know are counted":                   strangeWords,
 		"an allowance is a day's, whatever process takes it": allowance,
+		"ready orders can be doubted":                        doubt,
 		"older news of a shipment changes nothing":           lateShipment,
 	}
 }
@@ -269,6 +270,34 @@ func allowance(w *world) {
 	take("track/a", "2026-03-02", 70, 70)
 	w.must(w.s.ReturnAllowance(w.ctx(), "track/a", "2026-03-01", 70)) // of a day that is over
 	take("track/a", "2026-03-02", 70, 30)
+}
+
+// doubt: after a backup was restored, D1 is asked before anything is sent.
+func doubt(w *world) {
+	w.accepted("a", "b", "c")
+	held := w.claimFile()
+	w.add(held, row(held.No, 1, "h"))
+	w.decide(held, issuance.BatchHeld, 1)
+	w.record(outcome(w.claim(1)[0], issuance.Refused))
+	why := issuance.Why{Stage: "operator", Operator: "ann", Reason: "restored"}
+	for _, want := range []int{2, 0} {
+		n, err := w.s.DoubtReady(w.ctx(), bank, why)
+		w.must(err)
+		w.equal(n, want)
+	}
+	w.wantState("h", issuance.Ready)
+	w.equal(len(w.claim(9)), 0)
+	w.equal(sorted(w.due(9)), []string{"order-b", "order-c"})
+	events, err := w.s.Events(w.ctx(), w.order("b").Ref)
+	w.must(err)
+	e := events[len(events)-1]
+	w.equal([]string{e.From, e.To, e.Operator, e.Reason}, []string{"ready", "unknown", "ann", "restored"})
+	w.must(w.s.HearOrders(w.ctx(), bank, "track", []issuance.Heard{{Ref: w.order("b").Ref,
+		Operations: []issuance.Operation{produce("b", issuance.DataPrepared, w.clock.now())}}}))
+	c := w.order("c")
+	w.must(w.s.DecideUnknown(w.ctx(), []issuance.Outcome{{Ref: c.Ref, Attempt: c.Attempts, To: issuance.Ready}}))
+	w.equal(orderIDs(w.claim(9)), []string{"order-c"})
+	w.balance()
 }
 
 func lateShipment(w *world) {

@@ -31,6 +31,10 @@ func Run(t *testing.T, create func(tb testing.TB) Database) {
 			})
 		}
 	}
+	t.Run("any delivery of the news ends where D1 is", func(t *testing.T) {
+		t.Parallel()
+		anyDelivery(t, create)
+	})
 	t.Run("any sequence of steps balances", func(t *testing.T) {
 		t.Parallel()
 		anySequence(t, create)
