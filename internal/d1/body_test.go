@@ -56,7 +56,7 @@ func TestOnceBodyIsNotReadAfterTheEnd(t *testing.T) {
 // is taken from the environment.
 func TestTransportHasNoSurprises(t *testing.T) {
 	t.Parallel()
-	tr := newTransport(Config{InFlight: 8})
+	tr := newTransport(Config{InFlight: 8}, clientTLS(Config{}, nil))
 	if tr.HTTP2.SendPingTimeout == 0 || tr.HTTP2.PingTimeout == 0 {
 		t.Error("idle HTTP/2 connections are not probed")
 	}

@@ -3,12 +3,10 @@ package d1_test
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"encoding/json"
 	"io"
 	"log"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -229,86 +227,6 @@ func TestNotDoneIsTrue(t *testing.T) {
 		}
 		t.Logf("HTTP/2 %v: %d unknown, %d not done", http2, classes[retry.Unknown].Load(), classes[retry.NotDone].Load())
 	}
-}
-
-// TestHTTP2SaysTryAgain: where the protocol lets a server tell the client to
-// repeat a request, which net/http does by itself when it can.
-func TestHTTP2SaysTryAgain(t *testing.T) {
-	t.Parallel()
-	const headers, rstStream, settings, goAway = 1, 3, 4, 7
-	for name, refuse := range map[string]func(net.Conn, uint32){
-		"REFUSED_STREAM": func(c net.Conn, stream uint32) { writeFrame(c, rstStream, stream, 0, 0, 0, 7) },
-		"GOAWAY":         func(c net.Conn, _ uint32) { writeFrame(c, goAway, 0, 0, 0, 0, 0, 0, 0, 0, 0) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ca := newAuthority(t)
-			l, err := tls.Listen("tcp", "127.0.0.1:0", ca.serverTLS(t, "h2"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var requests atomic.Int32
-			var group sync.WaitGroup
-			serve := func(conn net.Conn) {
-				defer func() { _ = conn.Close() }()
-				if _, err := io.CopyN(io.Discard, conn, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
-					return
-				}
-				writeFrame(conn, settings, 0)
-				for {
-					kind, stream, err := readFrame(conn)
-					if err != nil {
-						return
-					}
-					if kind == headers {
-						requests.Add(1)
-					}
-					if kind == 0 { // DATA: the body has begun to arrive
-						refuse(conn, stream)
-					}
-				}
-			}
-			group.Go(func() {
-				for {
-					conn, err := l.Accept()
-					if err != nil {
-						return
-					}
-					group.Go(func() { serve(conn) })
-				}
-			})
-			t.Cleanup(group.Wait)
-			t.Cleanup(func() { _ = l.Close() })
-
-			token := newFake(t, nil)
-			client := token.client(t, func(c *d1.Config) {
-				c.BaseURL, c.TLS, c.Timeout = "https://"+l.Addr().String(), clientTLS(t, ca), 5*time.Second
-			})
-			_, err = client.Order(t.Context(), call())
-			if e := retry.Of(err); e == nil || e.Class != retry.Unknown {
-				t.Errorf("got %v", err)
-			}
-			if n := requests.Load(); n != 1 {
-				t.Errorf("%d requests: %v", n, err)
-			}
-		})
-	}
-}
-
-func writeFrame(w io.Writer, kind byte, stream uint32, payload ...byte) {
-	frame := []byte{0, 0, byte(len(payload)), kind, 0, 0, 0, 0, 0}
-	binary.BigEndian.PutUint32(frame[5:], stream)
-	_, _ = w.Write(append(frame, payload...))
-}
-
-func readFrame(r io.Reader) (byte, uint32, error) {
-	var head [9]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return 0, 0, err
-	}
-	size := int64(head[0])<<16 | int64(head[1])<<8 | int64(head[2])
-	_, err := io.CopyN(io.Discard, r, size)
-	return head[3], binary.BigEndian.Uint32(head[5:]), err
 }
 
 func BenchmarkOrder(b *testing.B) {
