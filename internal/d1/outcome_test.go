@@ -71,7 +71,7 @@ func never() int32 { return 0 }
 // written, and after, for which it has to be written in time on a busy machine.
 const (
 	short = 300 * time.Millisecond
-	later = 3 * time.Second
+	later = time.Second
 )
 
 // unconnected: nobody there.
