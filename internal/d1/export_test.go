@@ -26,3 +26,10 @@ func SetTiming(cfg *Config, pingAfter, pingTimeout time.Duration) {
 func SetDial(cfg *Config, dial func(ctx context.Context, network, addr string) (net.Conn, error)) {
 	cfg.dial = dial
 }
+
+// Fetching reports whether a token is on its way.
+func Fetching(c *Client) bool {
+	c.tokens.mu.Lock()
+	defer c.tokens.mu.Unlock()
+	return c.tokens.flight != nil
+}

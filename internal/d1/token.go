@@ -38,6 +38,7 @@ const (
 	assertionSkew   = 30 * time.Second // D1's clock may be behind ours
 	tokenTimeout    = 15 * time.Second
 	tokenDefault    = 2 * time.Minute // lifetime of a token that does not say
+	tokenLeast      = time.Second     // of any: one that is over already is for D1 to refuse
 )
 
 // grant gets tokens by the JWT bearer grant (RFC 7523). Every call of Token is
@@ -200,7 +201,7 @@ func (g *grant) parse(body []byte) (*oauth2.Token, error) {
 	}
 	remains := tokenDefault
 	if seconds, err := strconv.ParseFloat(string(a.ExpiresIn), 64); err == nil && seconds >= 0 && seconds < 1e6 {
-		remains = time.Duration(seconds * float64(time.Second))
+		remains = max(time.Duration(seconds*float64(time.Second)), tokenLeast)
 	}
 	return &oauth2.Token{AccessToken: a.AccessToken, TokenType: "Bearer", Expiry: g.now().Add(remains)}, nil
 }
