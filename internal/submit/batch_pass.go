@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -259,11 +258,13 @@ func (p *pass) callBatch(ctx context.Context, piece []sending) (reply BatchReply
 	return p.SendBatch(ctx, correlation(piece), batch)
 }
 
+const tooLarge = 413
+
 // refusedWhole learns from a request that is to be sent in parts.
 func (p *pass) refusedWhole(piece []sending, e *retry.Error) {
 	p.mu.Lock()
 	p.groups.room.shrink(len(piece))
-	if e.Status == http.StatusRequestEntityTooLarge {
+	if e.Status == tooLarge {
 		size := 0
 		for _, s := range piece {
 			size += s.share()
