@@ -73,7 +73,7 @@ func TestADeadConnectionIsFoundWithin20s(t *testing.T) {
 		certFile, keyFile := ca.issue(t, t.TempDir(), "TLSMA-issuer")
 		f := &fakeD1{key: key, card: says(http.StatusAccepted, `{"operationId":"op-1"}`)}
 		pipes := newPipes()
-		server := &http.Server{Handler: f, TLSConfig: serverTLS, ErrorLog: log.New(io.Discard, "", 0)} //nolint:gosec // a test
+		server := &http.Server{Handler: f, TLSConfig: serverTLS, ErrorLog: log.New(io.Discard, "", 0)}
 		var serving sync.WaitGroup
 		serving.Go(func() { _ = server.ServeTLS(pipes, "", "") })
 		hole := &blackHole{dial: pipes.dial}

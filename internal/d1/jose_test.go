@@ -246,7 +246,7 @@ func TestJoseSignsForD1(t *testing.T) {
 	} {
 		signed := j.run("jws", "sig", "-I", j.file(name+".json", string(claims)), "-c", "-s", header,
 			"-k", j.jwk(name+".jwk", c.key, keys.JWTKeyID, "ES256"))
-		resp, err := server.Client().PostForm(server.URL+tokenPath, url.Values{ //nolint:noctx // a test
+		resp, err := server.Client().PostForm(server.URL+tokenPath, url.Values{
 			"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {strings.TrimSpace(signed)}})
 		if err != nil {
 			t.Fatal(err)

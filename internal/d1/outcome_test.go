@@ -81,26 +81,31 @@ var unconnected = []outcome{
 		return never
 	}},
 	{name: "connection refused", class: retry.NotDone, down: true, start: func(t *testing.T, c *d1.Config) func() int32 {
+		t.Helper()
 		p := newPeer(t, nil)
 		p.stop()
 		c.BaseURL = "http://" + p.addr
 		return never
 	}},
 	{name: "timeout while connecting", class: retry.NotDone, down: true, start: func(t *testing.T, c *d1.Config) func() int32 {
+		t.Helper()
 		c.BaseURL, c.Timeout = "http://"+fullListener(t), short
 		return never
 	}},
 	{name: "timeout in the TLS handshake", class: retry.NotDone, down: true, start: func(t *testing.T, c *d1.Config) func() int32 {
+		t.Helper()
 		p := newPeer(t, func(_ *peer, conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 		c.BaseURL, c.Timeout = "https://"+p.addr, short
 		return p.ended
 	}},
 	{name: "reset in the TLS handshake", class: retry.NotDone, down: true, start: func(t *testing.T, c *d1.Config) func() int32 {
+		t.Helper()
 		p := newPeer(t, func(_ *peer, conn net.Conn) { reset(conn) })
 		c.BaseURL = "https://" + p.addr
 		return p.ended
 	}},
 	{name: "no TLS there", class: retry.NotDone, down: true, start: func(t *testing.T, c *d1.Config) func() int32 {
+		t.Helper()
 		f := newFake(t, says(http.StatusAccepted, `{}`))
 		c.BaseURL = "https" + strings.TrimPrefix(f.server.URL, "http")
 		return f.ended
@@ -174,6 +179,7 @@ func nameless(version uint16, protocols ...string) spoil {
 // handshake is a D1 with mutual TLS that would take any order, spoilt.
 func handshake(name string, spoil spoil) outcome {
 	return outcome{name: name, class: retry.NotDone, down: true, start: func(t *testing.T, c *d1.Config) func() int32 {
+		t.Helper()
 		ca := newAuthority(t)
 		server := ca.serverTLS(t)
 		p := newPeer(t, overTLS(server, http1(func(_ *net.TCPConn, conn net.Conn, _ int) {
@@ -236,6 +242,7 @@ var broken = []outcome{
 // order1 is a D1 over plain HTTP/1.1 that reads an order and then acts.
 func order1(name string, class retry.Class, down bool, act func(*net.TCPConn, net.Conn)) outcome {
 	return outcome{name: name, class: class, down: down, seen: 1, start: func(t *testing.T, c *d1.Config) func() int32 {
+		t.Helper()
 		serve := http1(func(raw *net.TCPConn, conn net.Conn, _ int) { act(raw, conn) })
 		p := newPeer(t, func(p *peer, conn net.Conn) { serve(p, conn.(*net.TCPConn), conn) })
 		c.BaseURL = "http://" + p.addr
@@ -296,6 +303,7 @@ func goAway(last, code uint32) func(*net.TCPConn, net.Conn, uint32) {
 func order2(name string, class retry.Class, down bool, act func(*net.TCPConn, net.Conn, uint32)) outcome {
 	return outcome{name: name, class: class, down: down, seen: 1, big: strings.HasSuffix(name, "writing"),
 		start: func(t *testing.T, c *d1.Config) func() int32 {
+			t.Helper()
 			ca := newAuthority(t)
 			p := newPeer(t, overTLS(ca.serverTLS(t, "h2"), http2(act)))
 			c.BaseURL = "https://" + p.addr
@@ -328,6 +336,7 @@ var unreadable = []outcome{
 // answers is a D1 that answers and would take the order again elsewhere.
 func answers(name string, class retry.Class, down bool, status int, body string) outcome {
 	return outcome{name: name, class: class, down: down, seen: 1, start: func(t *testing.T, c *d1.Config) func() int32 {
+		t.Helper()
 		f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", "/elsewhere")
 			says(status, body)(w, r)

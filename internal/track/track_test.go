@@ -339,7 +339,7 @@ func TestPlain500(t *testing.T) {
 					if !tt.others && b.store.orders[0].Asks == 0 && !errors.Is(err, ErrUnavailable) {
 						t.Fatalf("D1 is not said to be down: %v", err)
 					}
-					time.Sleep(tt.each)
+					<-time.After(tt.each)
 				}
 				for i, o := range b.store.orders[:5] {
 					if o.State != tt.want {
