@@ -83,7 +83,7 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 		IssuerID: c.ID, Budget: c.Track.Budget, InFlight: min(4, c.Rate.InFlight), Silence: c.Track.SilentAfter, Settle: c.Submit.Settle,
 		NotFoundAsks: c.Track.NotFoundAsks, UnclearAsks: c.Track.UnclearAsks, MaxAttempts: c.Submit.MaxAttempts,
 	}, track.Deps{
-		Store: a.store, Issuer: i.client, Limiter: limiter, Now: a.now, Log: a.log,
+		Store: a.store, Issuer: i.client, Limiter: limiter.Background(), Now: a.now, Log: a.log,
 	})
 	return i, invalid(err)
 }
