@@ -61,6 +61,7 @@ func TestBackgroundGivesWay(t *testing.T) {
 		"one at a time":            {ratelimit.Config{InFlight: 1}, 1, 1, 0.05, 0.5},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				l := newLimiter(t, &memoryStore{}, c.cfg)
 				orders, questions := compete(l, c.ordering, c.asking, time.Minute, 45*time.Millisecond)
