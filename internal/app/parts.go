@@ -66,17 +66,23 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 	if err != nil {
 		return nil, invalid(err)
 	}
-	i.submit, err = submit.New(submit.Config{
+	ordering := submit.Config{
 		IssuerID: c.ID, Session: session, ClaimSize: c.Submit.ClaimSize, InFlight: c.Rate.InFlight,
 		Settle: c.Submit.Settle, RetryWait: c.Submit.RetryWait, RefusalStop: c.Submit.SameRefusals,
 		DrainLimit: a.cfg.DrainTimeout,
-	}, submit.Deps{
+	}
+	means := submit.Deps{
 		Store: a.store, Limiter: limiter, Opener: ring, Now: a.now, Log: a.log,
 		Send: func(ctx context.Context, claim issuance.Claim, body []byte) (string, error) {
 			return i.client.Order(ctx, d1.Call{CardID: claim.CardID, CorrelationID: claim.CorrelationID, Body: body})
 		},
-	})
-	if err != nil {
+	}
+	if c.Submit.Mode == config.SubmitBatch {
+		if err = a.inBatches(c, i.client, &ordering, &means); err != nil {
+			return nil, invalid(err)
+		}
+	}
+	if i.submit, err = submit.New(ordering, means); err != nil {
 		return nil, invalid(err)
 	}
 	i.track, err = track.New(track.Config{
@@ -116,7 +122,7 @@ func newClient(c config.Issuer, now func() time.Time) (*d1.Client, error) {
 		IssuerID: c.ID, BaseURL: c.D1.BaseURL, TokenURL: c.D1.TokenURL,
 		Token: d1.Token{KeyID: c.D1.Token.KeyID, Key: key, Audience: c.D1.Token.Audience,
 			Subject: c.D1.Token.Subject, Lifetime: c.D1.Token.Lifetime},
-		Timeout: c.D1.RequestTimeout, InFlight: c.Rate.InFlight, Now: now,
+		Timeout: c.D1.RequestTimeout, InFlight: c.Rate.InFlight + c.Submit.Batch.InFlight, Now: now,
 	}
 	if u, err := url.Parse(c.D1.BaseURL); err == nil && u.Scheme == "https" {
 		if cfg.TLS, err = clientTLS(c.D1.TLS); err != nil {

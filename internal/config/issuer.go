@@ -90,8 +90,39 @@ type Rate struct {
 	InFlight int `yaml:"in_flight"`
 }
 
+// The ways to send orders.
+const (
+	SubmitSingle = "single"
+	SubmitBatch  = "batch"
+)
+
+// Batch is how orders are sent many in a request. Thales publishes neither the
+// path of the batch API nor what it answers.
+type Batch struct {
+	// Path follows base_url/issuers/{issuerId}. Default:
+	// /physicalCards/operations:production.
+	Path string `yaml:"path"`
+	// Answer says what D1 answers: per_card, all_or_nothing or as_a_whole.
+	// Default: per_card.
+	Answer string `yaml:"answer"`
+	// MaxOrders in one request, at most 1000. Default: 500.
+	MaxOrders int `yaml:"max_orders"`
+	// MaxBody is the largest request. Default: 4MiB.
+	MaxBody Size `yaml:"max_body"`
+	// RequestsPerSecond, as agreed with Thales for batches. Default: 2.
+	RequestsPerSecond float64 `yaml:"requests_per_second"`
+	// Burst is how many requests may go at once after a pause. Default: 1.
+	Burst int `yaml:"burst"`
+	// InFlight is how many requests may wait for their answers. Default: 2.
+	InFlight int `yaml:"in_flight"`
+}
+
 // Submit says how orders are sent.
 type Submit struct {
+	// Mode is single, one order in a request, or batch. Default: single.
+	Mode string `yaml:"mode"`
+	// Batch is used in mode batch. Questions about orders keep to rate all the same.
+	Batch Batch `yaml:"batch"`
 	// ClaimSize is the most orders claimed in one step. Default: 500.
 	ClaimSize int `yaml:"claim_size"`
 	// MaxAttempts is how often an order is sent at most, each time after D1 said

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -19,40 +18,42 @@ import (
 // groups is what the workers of a batch pass share.
 type groups struct {
 	mu    sync.Mutex // held while a slice is handed over or a group is taken
-	aside []waiting  // of a card that was in the group already
+	aside []waiting  // taken from the work and in no group yet
 	room  *room      // guarded by pass.mu
 }
 
 // sendGroups is the worker of the batch mode.
 func (p *pass) sendGroups(going, calls context.Context) {
-	for {
-		first, more := p.nextOrder()
-		if !more {
-			return
-		}
+	for p.awaitWork() {
 		if !p.lanes.enter(going) {
-			p.giveBack(first.Ref)
+			p.abandon()
 			continue
 		}
-		p.sendGroup(going, calls, first)
+		p.sendGroup(going, calls)
 		p.lanes.leave()
 	}
 }
 
-// nextOrder waits for an order. There are no more when it reports false: what
-// another worker has put aside, that worker comes back for.
-func (p *pass) nextOrder() (waiting, bool) {
-	p.groups.mu.Lock()
-	if n := len(p.groups.aside); n > 0 {
-		w := p.groups.aside[0]
-		p.groups.aside = p.groups.aside[1:]
-		p.groups.mu.Unlock()
-		return w, true
+// awaitWork waits until there is an order to send, and puts it aside, so that
+// whichever worker may send next takes it into its group: a worker that waits
+// for its turn must not keep an order of its own. There are no more when it
+// reports false: what is aside then, somebody comes back for who put it there.
+func (p *pass) awaitWork() bool {
+	g := &p.groups
+	g.mu.Lock()
+	waits := len(g.aside) > 0
+	g.mu.Unlock()
+	if waits {
+		return true
 	}
-	p.groups.mu.Unlock()
 	w, more := <-p.work
 	p.hintLow()
-	return w, more
+	if more {
+		g.mu.Lock()
+		g.aside = append(g.aside, w)
+		g.mu.Unlock()
+	}
+	return more
 }
 
 func (p *pass) hintLow() {
@@ -62,9 +63,26 @@ func (p *pass) hintLow() {
 	}
 }
 
-// gather adds to the first order what may go with it: as many as there is room
-// for, and no two of the same card, because an answer may name the card alone.
-func (p *pass) gather(first waiting) []waiting {
+// abandon gives back what is aside: the run is over.
+func (p *pass) abandon() {
+	p.groups.mu.Lock()
+	defer p.groups.mu.Unlock()
+	for _, w := range p.groups.aside {
+		p.giveBack(w.Ref)
+	}
+	p.groups.aside = nil
+}
+
+func (p *pass) someAside() bool {
+	p.groups.mu.Lock()
+	defer p.groups.mu.Unlock()
+	return len(p.groups.aside) > 0
+}
+
+// gather makes a group: as many orders as there is room for, and no two of the
+// same card, because an answer may name the card alone. An order that is larger
+// than a request may be goes alone.
+func (p *pass) gather() []waiting {
 	p.mu.Lock()
 	most, left := p.groups.room.orders, p.maxBody
 	p.mu.Unlock()
@@ -73,28 +91,23 @@ func (p *pass) gather(first waiting) []waiting {
 	defer g.mu.Unlock()
 	group := make([]waiting, 0, most)
 	cards := make(map[string]bool, most)
-	add := func(w waiting) {
+	add := func(w waiting) bool {
+		if len(group) == most || len(group) > 0 && w.share() > left || cards[w.CardID] {
+			return false
+		}
 		group = append(group, w)
 		cards[w.CardID] = true
 		left -= w.share()
-	}
-	fits := func(w waiting) bool { return len(group) < most && w.share() <= left && !cards[w.CardID] }
-	add(first)
-	g.aside = slices.DeleteFunc(g.aside, func(w waiting) bool {
-		if !fits(w) {
-			return false
-		}
-		add(w)
 		return true
-	})
+	}
+	g.aside = slices.DeleteFunc(g.aside, add)
 	for len(group) < most && left > 0 {
 		select {
 		case w, more := <-p.work:
 			if !more {
 				return group
 			}
-			if fits(w) {
-				add(w)
+			if add(w) {
 				continue
 			}
 			g.aside = append(g.aside, w)
@@ -111,17 +124,20 @@ func (p *pass) gather(first waiting) []waiting {
 // share is how much of a request's size an order takes at most.
 func (w waiting) share() int { return len(w.Payload) + len(w.CardID) + perOrder }
 
-// sendGroup gathers a group around its first order and sees it through. A
-// request that D1 refuses as a whole is sent again in halves, down to the order
-// that is to blame; nothing of it was ordered, so nothing is ordered twice.
-func (p *pass) sendGroup(going, calls context.Context, first waiting) {
+// sendGroup gathers a group and sees it through. A request that D1 refuses as
+// a whole is sent again in halves, down to the order that is to blame; nothing
+// of it was ordered, so nothing is ordered twice.
+func (p *pass) sendGroup(going, calls context.Context) {
+	if !p.someAside() {
+		return // another worker was faster
+	}
 	done, err := p.Limiter.Acquire(going)
 	if err != nil {
 		p.stop(fmt.Errorf("wait for the rate limit: %w", err))
-		p.giveBack(first.Ref)
+		p.abandon()
 		return
 	}
-	group := p.gather(first) // only now, so that it is as full as it can be
+	group := p.gather() // only now, so that it is as full as it can be
 	p.hintLow()
 	orders, err := p.open(group)
 	if err != nil || len(orders) == 0 {
@@ -242,11 +258,13 @@ func (p *pass) callBatch(ctx context.Context, piece []sending) (reply BatchReply
 	return p.SendBatch(ctx, correlation(piece), batch)
 }
 
+const tooLarge = 413
+
 // refusedWhole learns from a request that is to be sent in parts.
 func (p *pass) refusedWhole(piece []sending, e *retry.Error) {
 	p.mu.Lock()
 	p.groups.room.shrink(len(piece))
-	if e.Status == http.StatusRequestEntityTooLarge {
+	if e.Status == tooLarge {
 		size := 0
 		for _, s := range piece {
 			size += s.share()

@@ -31,17 +31,18 @@ func changeRules() []rule {
 // serveChange is POST .../physicalCards/{cardId}/operations:updateOrder. Path
 // and stages are assumed; the outcome comes as a notification, UPDATE_ORDER.
 func (s *Simulator) serveChange(w http.ResponseWriter, r *http.Request) {
-	set := s.settings.Load()
-	if !s.delay(r, set.Latency) {
+	x := s.begin(w, r, kindChange)
+	defer x.end()
+	if !x.delay() || x.faultBefore() {
 		return
 	}
-	is, e := s.admit(w, r, set, false)
-	cardID := []byte(r.PathValue("cardId"))
+	is, e := x.admit(&x.set.RateLimit)
+	cardID := []byte(x.ev.card)
 	if e == nil && !ident(48)(cardID) {
 		e = &apiError{http.StatusBadRequest, codeFormat, "cardId"}
 	}
 	if e != nil {
-		e.write(w)
+		x.refuse(e)
 		return
 	}
 	buf := s.bufs.Get().(*[]byte)
@@ -52,10 +53,10 @@ func (s *Simulator) serveChange(w http.ResponseWriter, r *http.Request) {
 		operationID, e = s.change(is, cardID, body)
 	}
 	if e != nil {
-		e.write(w)
+		x.finish(e.status, e.json())
 		return
 	}
-	writeJSON(w, http.StatusAccepted, []byte(`{"operationId":"`+operationID+`"}`))
+	x.finish(http.StatusAccepted, []byte(`{"operationId":"`+operationID+`"}`))
 }
 
 func (s *Simulator) change(is *issuer, cardID, body []byte) (string, *apiError) {

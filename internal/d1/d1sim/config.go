@@ -72,8 +72,12 @@ type Config struct {
 	// RegisterCard was not told of. Default off, assumed.
 	RequireRegisteredCard bool
 	// CheckClientName demands a TLS client certificate whose common name
-	// starts with TLSMA- and holds the issuer's id.
+	// starts with TLSMA- and holds the issuer's id, unless
+	// Settings.ClientCertificate says otherwise.
 	CheckClientName bool
+	// Events is how many of the newest events are kept, see [Event]. Default
+	// 10000; -1: none.
+	Events int
 	// Seed makes every random choice repeatable. Zero: a random seed.
 	Seed uint64
 	// Now tells the time (tokens, start of the Shopfloor's clock). It must run
@@ -208,6 +212,10 @@ func (c Config) withDefaults() Config {
 	if c.Settings.NotificationURL == "" {
 		c.Settings.NotificationURL = c.Notifications.URL
 	}
+	if c.CheckClientName {
+		def(&c.Settings.ClientCertificate, CertificateNamed)
+	}
+	def(&c.Events, 10_000)
 	c.Settings = c.Settings.withDefaults()
 	c.Notifications = c.Notifications.withDefaults()
 	c.Floor = c.Floor.withDefaults(c.Now())

@@ -178,7 +178,7 @@ func TestBucketNeverGivesMore(t *testing.T) {
 		var taken []time.Time
 		for range 200 {
 			now = now.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "ms")) * time.Millisecond)
-			if b.take(l, now) {
+			if b.take(&l, now) {
 				taken = append(taken, now)
 			}
 		}
@@ -242,4 +242,28 @@ func TestSettingsReadAsTheyAreWritten(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+func TestLongTailedLatency(t *testing.T) {
+	l := Latency{P50: 40 * time.Millisecond, P99: 2 * time.Second}
+	d := dice{seed: 3}
+	times := make([]time.Duration, 20_000)
+	for i := range times {
+		times[i] = l.of(unit(d.next()))
+	}
+	slices.Sort(times)
+	p50, p99 := times[len(times)/2], times[len(times)*99/100]
+	if p50 < 36*time.Millisecond || p50 > 44*time.Millisecond || p99 < 1600*time.Millisecond || p99 > 2400*time.Millisecond {
+		t.Errorf("half within %s, 99 of 100 within %s", p50, p99)
+	}
+	l.Min, l.Max = 20*time.Millisecond, time.Second
+	for _, roll := range []float64{0, 1e-12, 0.5, 0.999999999} {
+		if got := l.of(roll); got < l.Min || got > l.Max {
+			t.Errorf("roll %v: %s is out of bounds", roll, got)
+		}
+	}
+	even := Latency{Min: 10, Max: 20}
+	if even.of(0) != 10 || even.of(0.5) != 15 {
+		t.Error("evenly spread")
+	}
 }

@@ -11,6 +11,7 @@ const (
 	late
 	dataException
 	cancelled
+	undecided // no outcome yet
 )
 
 func outcomeOf(status string) (outcome, bool) {
