@@ -185,6 +185,18 @@ func (s fragileStore) HearOrders(ctx context.Context, issuerID, stage string, he
 	return do(s.f, "HearOrders", func() error { return s.Store.HearOrders(ctx, issuerID, stage, heard) })
 }
 
+func (s fragileStore) ApplyParked(ctx context.Context, issuerID string) (int, error) {
+	return get(s.f, "ApplyParked", func() (int, error) { return s.Store.ApplyParked(ctx, issuerID) })
+}
+
+func (s fragileStore) TakeAllowance(ctx context.Context, name, day string, n, limit int) (int, error) {
+	return get(s.f, "TakeAllowance", func() (int, error) { return s.Store.TakeAllowance(ctx, name, day, n, limit) })
+}
+
+func (s fragileStore) ReturnAllowance(ctx context.Context, name, day string, n int) error {
+	return do(s.f, "ReturnAllowance", func() error { return s.Store.ReturnAllowance(ctx, name, day, n) })
+}
+
 func (s fragileStore) DecideUnknown(ctx context.Context, outcomes []issuance.Outcome) error {
 	return do(s.f, "DecideUnknown", func() error { return s.Store.DecideUnknown(ctx, outcomes) })
 }

@@ -136,8 +136,9 @@ func (w *town) process(args ...string) *rehearsal.Process {
 func faults() d1sim.Faults {
 	return d1sim.Faults{
 		ErrorBefore: 0.01, ErrorAfter: 0.02, ResetBefore: 0.01, ResetAfter: 0.03, Slow: 0.01, SlowFor: 800 * time.Millisecond,
-		StatusError: 0.02, RevokeTokens: 0.002,
-		LostNotifications: 0.05, DuplicateNotifications: 0.1, ReorderedNotifications: 0.1, UnreadNotificationAcks: 0.05,
+		Truncated: 0.01, NotJSON: 0.01, NoOperationID: 0.01, SlowBody: 0.005, SlowBodyFor: 800 * time.Millisecond,
+		StatusError: 0.02, RevokeTokens: 0.002, TokenError: 0.1, GoawayEvery: 97,
+		LostNotifications: 0.05, DelayedNotifications: 0.05, DelayedFor: 700 * time.Millisecond, DuplicateNotifications: 0.1, ReorderedNotifications: 0.1, UnreadNotificationAcks: 0.05,
 	}
 }
 
