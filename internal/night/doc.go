@@ -29,14 +29,15 @@
 // twice and out of order. After each kill the daemon starts again at once, and what it had
 // answered 204 to is looked up. After every few kills all is left to settle and
 // compared. TestNightKilledTogether does the same while other processes,
-// "cardbatch run", work on the same store, and die, too.
+// "cardbatch run", work on the same store: now one of them dies, now the
+// daemon, now all but one.
 //
 // TestNightEveryCallFails (fault_test.go) plays a small night inside the test
 // and lets each call to the store, the drop and D1 fail once, in turn: before it
 // was done, and after it was done, so that only its answer is lost.
 //
 // TestNightHistories (history_test.go) makes up histories: files good, bad,
-// repeated, sent again and corrected; runs of the stages; crashes; faults of
+// repeated, sent again and corrected; runs of the stages; deaths at any call; faults of
 // D1; notifications in any order, twice or never. A model of a few lines says
 // what must come of them.
 //
@@ -45,8 +46,10 @@
 //	CARDBATCH_NIGHT_KILLS=1000 go test -run Night ./...
 //
 // kills that many times, over a few worlds side by side, and says with -v what was
-// hit; every fourth kill is one of several processes on one store. CI does a few dozen. A longer night than go test's
-// default of ten minutes needs its -timeout.
+// hit; every fourth kill is one among several processes on one store. It also
+// lets every single call fail where CI takes every fifth. CI kills a few dozen
+// times. On two quiet cores a kill costs about a third of a second; a night longer
+// than go test's default of ten minutes needs its -timeout.
 //
 // The choices of a night follow from a seed, which every failure names;
 // CARDBATCH_NIGHT_SEED repeats them. The moments at which processes do things do

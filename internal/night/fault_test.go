@@ -87,7 +87,7 @@ func oneNight(t *testing.T, f *fault) (restarts int) {
 			t.Fatalf("without a fault: %v", err)
 		}
 		missing := n.settled()
-		if missing == "" && rounds > 2 {
+		if missing == "" && err == nil && rounds > 2 {
 			break
 		}
 		if rounds%25 == 24 {

@@ -269,5 +269,7 @@ func (n *small) settled() string {
 // prove compares everything.
 func (n *small) prove() {
 	n.tb.Helper()
-	(&proof{tb: n.tb, bank: n.bank, dir: n.dir}).all(n.store, n.d1.ledger())
+	p := &proof{tb: n.tb, bank: n.bank, dir: n.dir}
+	p.all(n.store, n.d1.ledger())
+	p.checkStatuses(n.store)
 }

@@ -1,11 +1,13 @@
 package night_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cardbatch/internal/issuance"
@@ -185,6 +187,29 @@ func (p *proof) checkReports(orders fileOrders) {
 }
 
 func sameFile(a, b rehearsal.Report) bool { return a.SHA256 == b.SHA256 }
+
+// checkStatuses reads the status files in their order: the last one that names
+// an order must say what we say. It is for nights that end with one.
+func (p *proof) checkStatuses(s *store.Store) {
+	p.tb.Helper()
+	all, err := rehearsal.ReadReports(filepath.Join(p.dir, "reports"))
+	must(p.tb, err)
+	all = slices.DeleteFunc(all, func(r rehearsal.Report) bool { return r.Kind != string(issuance.DeliverStatus) })
+	slices.SortFunc(all, func(a, b rehearsal.Report) int {
+		return cmp.Or(cmp.Compare(a.Date, b.Date), cmp.Compare(a.Revision, b.Revision))
+	})
+	said := map[string]string{}
+	for _, r := range all {
+		must(p.tb, rehearsal.EachRow(r.Path, func(row map[string]string) { said[row["order_id"]] = row["production_status"] }))
+	}
+	for id := range p.bank.ordered {
+		found, err := s.Order(p.tb.Context(), rehearsal.IssuerID, id)
+		must(p.tb, err)
+		if len(found) == 0 || said[id] != string(found[0].Production.Status) {
+			p.tb.Errorf("the status files leave order %s at %q, of %d rows of it", id, said[id], len(found))
+		}
+	}
+}
 
 // checkProof holds a report against its own control file.
 func (p *proof) checkProof(r rehearsal.Report) {

@@ -19,6 +19,7 @@ type Report struct {
 	Kind       string `json:"kind"`
 	SourceFile string `json:"source_file"`
 	Revision   int    `json:"revision"`
+	Date       string `json:"business_date"`
 	Rows       int64  `json:"rows"`
 	Size       int64  `json:"size"`
 	SHA256     string `json:"sha256"`
