@@ -20,18 +20,18 @@ import (
 
 // serve starts a server and returns it with a function that ends it and
 // returns what Serve said.
-func serve(t *testing.T, cfg notification.ServerConfig) (*notification.Server, func() error) {
-	t.Helper()
+func serve(tb testing.TB, cfg notification.ServerConfig) (*notification.Server, func() error) {
+	tb.Helper()
 	cfg.Addr, cfg.Log = "127.0.0.1:0", zerolog.Nop()
-	s, err := notification.Listen(t.Context(), cfg)
+	s, err := notification.Listen(tb.Context(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
 	end := func() error { cancel(); return <-ended }
-	t.Cleanup(func() { cancel() })
+	tb.Cleanup(func() { cancel() })
 	return s, end
 }
 
