@@ -3,23 +3,19 @@ package app
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
-	"cardbatch/internal/cardholder"
 	"cardbatch/internal/config"
 	"cardbatch/internal/d1"
 	"cardbatch/internal/drop"
 	"cardbatch/internal/drop/localdir"
 	"cardbatch/internal/drop/sftp"
 	"cardbatch/internal/issuance"
-	"cardbatch/internal/notification"
 	"cardbatch/internal/ratelimit"
 	"cardbatch/internal/sealed"
 	"cardbatch/internal/submit"
@@ -73,7 +69,10 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 	}, submit.Deps{
 		Store: a.store, Limiter: limiter, Opener: ring, Now: a.now, Log: a.log,
 		Send: func(ctx context.Context, claim issuance.Claim, body []byte) (string, error) {
-			return i.client.Order(ctx, d1.Call{CardID: claim.CardID, CorrelationID: claim.CorrelationID, Body: body})
+			started := time.Now()
+			id, err := i.client.Order(ctx, d1.Call{CardID: claim.CardID, CorrelationID: claim.CorrelationID, Body: body})
+			a.countCall(c.ID, "order", http.StatusAccepted, started, err)
+			return id, err
 		},
 	})
 	if err != nil {
@@ -83,7 +82,7 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 		IssuerID: c.ID, Budget: c.Track.Budget, InFlight: min(4, c.Rate.InFlight), Silence: c.Track.SilentAfter, Settle: c.Submit.Settle,
 		NotFoundAsks: c.Track.NotFoundAsks, UnclearAsks: c.Track.UnclearAsks, MaxAttempts: c.Submit.MaxAttempts,
 	}, track.Deps{
-		Store: a.store, Issuer: i.client, Limiter: limiter, Now: a.now, Log: a.log,
+		Store: a.store, Issuer: countedStatus{i.client, a, c.ID}, Limiter: limiter, Now: a.now, Log: a.log,
 	})
 	return i, invalid(err)
 }
@@ -135,62 +134,4 @@ func clientTLS(c config.TLS) (*tls.Config, error) {
 		return nil, err
 	}
 	return d1.LoadTLS(d1.TLSFiles{Cert: cert, Key: key, CA: ca})
-}
-
-// listen binds the address for notifications; Serve answers there.
-func (a *App) listen(ctx context.Context, ring *sealed.Keyring, fingerprinter *cardholder.Fingerprinter) (*notification.Server, error) {
-	c := a.cfg.Notifications
-	ids := make([]string, len(a.cfg.Issuers))
-	for n, i := range a.cfg.Issuers {
-		ids[n] = i.ID
-	}
-	receiver, err := notification.New(
-		notification.Config{Issuers: ids, MaxBody: int64(c.MaxBody), MaxInFlight: c.MaxInFlight, Timeout: c.Timeout / 2},
-		notification.Deps{Store: a.store, Parse: d1.ParseOperations, Sealer: ring, Digest: fingerprinter.Content, Now: a.now, Log: a.log})
-	if err != nil {
-		return nil, invalid(err)
-	}
-	tlsConfig, err := serverTLS(c)
-	if err != nil {
-		return nil, invalid(fmt.Errorf("set up TLS for notifications: %w", err))
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/", receiver)
-	server, err := notification.Listen(ctx, notification.ServerConfig{
-		Addr: c.Listen, TLS: tlsConfig, Handler: mux, ReadTimeout: c.Timeout, WriteTimeout: 2 * c.Timeout,
-		DrainLimit: min(listenerDrain, a.cfg.DrainTimeout), Log: a.log,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listen for notifications: %w", err)
-	}
-	return server, nil
-}
-
-func serverTLS(c config.Notifications) (*tls.Config, error) {
-	if c.CertFile == "" {
-		return nil, nil //nolint:nilnil // plain HTTP
-	}
-	certPEM, err1 := c.CertFile.Read()
-	keyPEM, err2 := c.KeyFile.Read()
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
-	}
-	cert, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		return nil, err
-	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	if c.ClientCAFile == "" {
-		return cfg, nil
-	}
-	ca, err := c.ClientCAFile.Read()
-	if err != nil {
-		return nil, err
-	}
-	cfg.ClientCAs = x509.NewCertPool()
-	if !cfg.ClientCAs.AppendCertsFromPEM(ca) {
-		return nil, fmt.Errorf("client_ca_file %s holds no certificate", string(c.ClientCAFile))
-	}
-	cfg.ClientAuth = tls.RequireAndVerifyClientCert
-	return cfg, nil
 }

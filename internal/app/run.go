@@ -47,6 +47,9 @@ func (a *App) Serve(ctx context.Context) error {
 			listening <- a.listener.Serve(ctx)
 		}()
 	}
+	if a.watchers != nil {
+		go a.showMetrics()
+	}
 	running := make(chan struct{})
 	go func() {
 		defer close(running)
