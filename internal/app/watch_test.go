@@ -58,7 +58,7 @@ func TestMetricsOfANight(t *testing.T) {
 	// Somebody tries things, with what must not become a label.
 	notifications := "http://" + a.Addr().String()
 	for _, path := range []string{"/4111110000000013", "/notifications/d1/v2/issuers/ZOFIA_TEST/cards"} {
-		resp, err := http.Post(notifications+path, "application/json", strings.NewReader("{}")) //nolint:noctx // a test
+		resp, err := http.Post(notifications+path, "application/json", strings.NewReader("{}"))
 		must(t, err)
 		_ = resp.Body.Close()
 	}

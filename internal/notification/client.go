@@ -16,16 +16,8 @@ func transportClient(req *http.Request) string {
 		sum := sha256.Sum256(append(append([]byte{}, leaf.RawIssuer...), leaf.RawSubject...))
 		return "certificate/" + hex.EncodeToString(sum[:8])
 	}
-	return "address/" + network(addrOf(req)).String()
+	return "address/" + network(req.RemoteAddr).String()
 }
-
-// addrOf is the remote address of a request.
-type textAddr string
-
-func (textAddr) Network() string  { return "tcp" }
-func (a textAddr) String() string { return string(a) }
-
-func addrOf(req *http.Request) textAddr { return textAddr(req.RemoteAddr) }
 
 // maxClients bounds the memory of a rate: beyond it, clients that have rested are forgotten.
 const maxClients = 4096

@@ -126,7 +126,7 @@ func (c *conns) accept() {
 
 // admit takes a connection if there is a place for it.
 func (c *conns) admit(conn net.Conn) {
-	from := network(conn.RemoteAddr())
+	from := network(conn.RemoteAddr().String())
 	c.mu.Lock()
 	reason := Reason("")
 	switch {
@@ -189,8 +189,8 @@ func (c *conns) hand(conn net.Conn) {
 
 // network is what connections are counted by: an address, or for IPv6, where
 // everybody has billions of them, its network.
-func network(addr net.Addr) netip.Prefix {
-	ap, err := netip.ParseAddrPort(addr.String())
+func network(addr string) netip.Prefix {
+	ap, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return netip.Prefix{}
 	}

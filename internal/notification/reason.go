@@ -76,11 +76,17 @@ type Meter interface {
 	Refused(reason string)
 }
 
+// noMeter counts nothing.
 type noMeter struct{}
 
+// Notification implements [Meter].
 func (noMeter) Notification(string, string, time.Duration) {}
-func (noMeter) Operations(string, string, int)             {}
-func (noMeter) Refused(string)                             {}
+
+// Operations implements [Meter].
+func (noMeter) Operations(string, string, int) {}
+
+// Refused implements [Meter].
+func (noMeter) Refused(string) {}
 
 // quiet is how long a reason is not logged again after it was.
 const quiet = time.Minute

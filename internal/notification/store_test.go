@@ -154,10 +154,11 @@ func (acceptingStore) ApplyNotification(_ context.Context, n issuance.Notificati
 }
 
 func benchmarkTLS(b *testing.B, bulk int, s notification.Store) {
+	b.Helper()
 	site := newSite(b, func(c *notification.Config, _ *notification.ServerConfig, _ *notification.TLSFiles) {
 		c.OAuth, c.PerSecond = oauth(b), 1e6
 	}, func(d *notification.Deps) { d.Store, d.Log = s, zerolog.Nop() })
-	token := readAnswer(b, site.ask(b, "d1-old", secretOld, grant)).AccessToken
+	token := site.ask(b, "d1-old", secretOld, grant).AccessToken
 	clients := make([]*http.Client, 4)
 	for i := range clients {
 		clients[i] = site.httpClient(b, true, site.client(b, "D1"))
