@@ -112,7 +112,8 @@ func (s *site) rawDial(t *testing.T, protocol string) *tls.Conn {
 }
 
 func short(_ *notification.Config, s *notification.ServerConfig, _ *notification.TLSFiles) {
-	s.HandshakeTimeout, s.HeaderTimeout, s.ReadTimeout, s.IdleTimeout = 100*time.Millisecond, 100*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
+	// Long enough for a good client on a busy machine.
+	s.HandshakeTimeout, s.HeaderTimeout, s.ReadTimeout, s.IdleTimeout = 3*time.Second, time.Second, 1500*time.Millisecond, 1500*time.Millisecond
 }
 
 // trickle sends a byte every few milliseconds until the other end has enough.
