@@ -120,15 +120,17 @@ type tally struct {
 	refused map[string]int
 	taken   map[string]int
 	ops     map[string]int
+	lag     time.Duration
 }
 
 func newTally() *tally {
 	return &tally{refused: map[string]int{}, taken: map[string]int{}, ops: map[string]int{}}
 }
 
-func (m *tally) Notification(issuer, result string, _ time.Duration) {
+func (m *tally) Notification(issuer, result string, _, lag time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.lag = lag
 	m.taken[issuer+"/"+result]++
 }
 

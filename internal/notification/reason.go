@@ -67,9 +67,10 @@ func Reasons() []Reason {
 // client wrote becomes one.
 type Meter interface {
 	// Notification is one that was taken: its issuer, whether it is new ("taken"),
-	// a repeat ("repeated") or kept without being understood ("unread"), and how
-	// long it took from the end of its header.
-	Notification(issuer, result string, took time.Duration)
+	// a repeat ("repeated") or kept without being understood ("unread"), how long
+	// it took from the end of its header, and how long after the newest thing it
+	// tells of it came, below zero when that is not known.
+	Notification(issuer, result string, took, lag time.Duration)
 	// Operations are those of a notification, by what came of them.
 	Operations(issuer, outcome string, n int)
 	// Refused is a connection or request that was not served.
@@ -80,7 +81,7 @@ type Meter interface {
 type noMeter struct{}
 
 // Notification implements [Meter].
-func (noMeter) Notification(string, string, time.Duration) {}
+func (noMeter) Notification(string, string, time.Duration, time.Duration) {}
 
 // Operations implements [Meter].
 func (noMeter) Operations(string, string, int) {}

@@ -128,14 +128,14 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
 			r.refuse(w, issuer, &failure{Internal, http.StatusServiceUnavailable, "internal error", fmt.Errorf("panic of type %T", v)})
 		}
 	}()
-	applied, result, fail := r.handle(w, req, issuer)
+	applied, came, fail := r.handle(w, req, issuer)
 	if fail != nil {
 		r.refuse(w, issuer, fail)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 	took := r.deps.Now().Sub(started)
-	r.deps.Meter.Notification(issuer, result, took)
+	r.deps.Meter.Notification(issuer, came.result, took, came.lag)
 	r.count(issuer, applied)
 	level := zerolog.DebugLevel
 	if applied.Unmatched > 0 {
@@ -201,12 +201,12 @@ func (r *Receiver) count(issuer string, applied issuance.Applied) {
 
 // handle reads, then waits for a place, then stores. A client that sends its
 // body slowly holds no place, and of the memory only what it has sent.
-func (r *Receiver) handle(w http.ResponseWriter, req *http.Request, issuer string) (applied issuance.Applied, result string, _ *failure) {
+func (r *Receiver) handle(w http.ResponseWriter, req *http.Request, issuer string) (applied issuance.Applied, _ arrival, _ *failure) {
 	counted := &countedReader{from: http.MaxBytesReader(w, req.Body, r.cfg.MaxBody), total: &r.buffered, limit: r.cfg.MaxBuffered}
 	defer counted.release()
 	body, fail := r.read(counted, req.ContentLength)
 	if fail != nil {
-		return applied, "", fail
+		return applied, arrival{}, fail
 	}
 	patience := time.NewTimer(r.cfg.Timeout)
 	defer patience.Stop()
@@ -214,9 +214,9 @@ func (r *Receiver) handle(w http.ResponseWriter, req *http.Request, issuer strin
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
 	case <-patience.C:
-		return applied, "", &failure{Busy, http.StatusServiceUnavailable, "busy", errors.New("no place became free")}
+		return applied, arrival{}, &failure{Busy, http.StatusServiceUnavailable, "busy", errors.New("no place became free")}
 	case <-req.Context().Done():
-		return applied, "", &failure{CutBody, http.StatusRequestTimeout, "gone", req.Context().Err()}
+		return applied, arrival{}, &failure{CutBody, http.StatusRequestTimeout, "gone", req.Context().Err()}
 	}
 	return r.take(req.Context(), issuer, body)
 }
@@ -263,32 +263,56 @@ func (c *countedReader) release() { c.total.Add(-c.mine) }
 
 // take stores and applies a notification. It goes on when D1 hangs up: the work
 // is as good as done, and D1 will repeat it otherwise.
-func (r *Receiver) take(ctx context.Context, issuer string, body []byte) (applied issuance.Applied, result string, _ *failure) {
-	result = "taken"
+func (r *Receiver) take(ctx context.Context, issuer string, body []byte) (applied issuance.Applied, came arrival, _ *failure) {
 	operations, err := r.deps.Parse(body)
+	came = arrival{"taken", lag(operations, r.deps.Now())}
 	if err != nil && !json.Valid(body) {
-		return applied, "", &failure{NotJSON, http.StatusBadRequest, "not JSON", nil}
+		return applied, arrival{}, &failure{NotJSON, http.StatusBadRequest, "not JSON", nil}
 	}
 	if err != nil { // it is news, in a form D1 has not used before; a refusal would lose it
-		result = "unread"
+		came.result = "unread"
 		r.deps.Log.Error().Str("stage", stage).Str("issuer", issuer).Msg("notification kept unread: it is no list of operations")
 	}
 	digest := r.deps.Digest("notification", issuer, string(body))
 	sealed, err := r.deps.Sealer.Seal(body, AdditionalData(issuer, digest))
 	if err != nil {
-		return applied, "", &failure{Internal, http.StatusServiceUnavailable, "cannot be stored now", fmt.Errorf("seal: %w", err)}
+		return applied, arrival{}, &failure{Internal, http.StatusServiceUnavailable, "cannot be stored now", fmt.Errorf("seal: %w", err)}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Timeout)
 	defer cancel()
 	applied, err = r.deps.Store.ApplyNotification(ctx, issuance.Notification{IssuerID: issuer,
 		Digest: digest, Body: sealed, ReceivedAt: r.deps.Now(), Operations: operations})
 	if err != nil {
-		return applied, "", &failure{StoreDown, http.StatusServiceUnavailable, "cannot be stored now", err}
+		return applied, arrival{}, &failure{StoreDown, http.StatusServiceUnavailable, "cannot be stored now", err}
 	}
 	if applied.Repeated {
-		result = "repeated"
+		came = arrival{"repeated", -1}
 	}
-	return applied, result, nil
+	return applied, came, nil
+}
+
+// arrival is how a notification came.
+type arrival struct {
+	result string
+	lag    time.Duration // see [Meter]
+}
+
+// lag is how long ago the newest of some operations took place.
+func lag(operations []issuance.Operation, now time.Time) time.Duration {
+	newest := time.Time{}
+	for i := range operations {
+		at := operations[i].EndTime
+		if at.IsZero() {
+			at = operations[i].StartTime
+		}
+		if at.After(newest) {
+			newest = at
+		}
+	}
+	if newest.IsZero() {
+		return -1
+	}
+	return now.Sub(newest)
 }
 
 // AdditionalData is what a stored body is sealed with, besides its key. It can

@@ -258,6 +258,22 @@ func TestConnectionLimits(t *testing.T) {
 	}
 }
 
+// Both versions of HTTP are spoken.
+func TestProtocols(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	for want, http2 := range map[int]bool{2: true, 1: false} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, strings.NewReader(good))
+		must(t, err)
+		resp, err := s.httpClient(t, http2, s.client(t, "D1")).Do(req)
+		must(t, err)
+		_ = resp.Body.Close()
+		if resp.StatusCode != 204 || resp.ProtoMajor != want {
+			t.Errorf("answered %d by %s", resp.StatusCode, resp.Proto)
+		}
+	}
+}
+
 // What is wrong about a request is answered as documented.
 func TestRequestsRefused(t *testing.T) {
 	t.Parallel()

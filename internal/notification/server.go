@@ -91,7 +91,9 @@ func Listen(ctx context.Context, cfg ServerConfig) (*Server, error) {
 			return context.WithValue(ctx, connKey{}, trackedOf(conn))
 		},
 		ConnState: s.state,
-		ErrorLog:  slog.NewLogLogger(zerolog.NewSlogHandler(cfg.Log), slog.LevelDebug),
+		// All requests pass our handler.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(zerolog.NewSlogHandler(cfg.Log), slog.LevelDebug),
 	}
 	return s, nil
 }

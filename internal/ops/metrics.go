@@ -27,6 +27,7 @@ type Metrics struct {
 	notifications *prometheus.CounterVec
 	operations    *prometheus.CounterVec
 	answered      prometheus.Histogram
+	lag           *prometheus.HistogramVec
 	refused       *prometheus.CounterVec
 
 	runs        *prometheus.CounterVec
@@ -58,6 +59,8 @@ func NewMetrics(b Build) *Metrics {
 	m.answered = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: "notification_duration_seconds",
 		Help: "From the end of a notification's header to its 204.", Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}})
 	m.registry.MustRegister(m.answered)
+	m.lag = m.histogram("notification_lag_seconds", "From the newest thing that a new notification tells of to its arrival.",
+		[]float64{1, 10, 60, 300, 900, 3600, 14400, 43200, 86400, 259200, 604800}, "issuer")
 	m.refused = m.counter("receiver_refused_total", "Connections and requests that the notification listener did not serve.", "reason")
 
 	m.runs = m.counter("runs_total", "Runs of jobs that ended.", "job", "outcome")
@@ -94,13 +97,17 @@ func (m *Metrics) histogram(name, help string, buckets []float64, labels ...stri
 	return v
 }
 
-// Notification counts a notification that was taken.
-func (m *Metrics) Notification(issuer, result string, took time.Duration) {
+// Notification counts a notification that was taken, and how late it came, if
+// that is not below zero.
+func (m *Metrics) Notification(issuer, result string, took, lag time.Duration) {
 	if m == nil {
 		return
 	}
 	m.notifications.WithLabelValues(issuer, result).Inc()
 	m.answered.Observe(took.Seconds())
+	if lag >= 0 {
+		m.lag.WithLabelValues(issuer).Observe(lag.Seconds())
+	}
 }
 
 // Operations counts operations of a notification by what came of them.

@@ -54,7 +54,8 @@ func TestMetrics(t *testing.T) {
 	m := ops.NewMetrics(ops.Build{Version: "v1.2.3", Revision: "abc"})
 	m.ExpectRefusals("rate", "no_certificate")
 	m.Refused("rate")
-	m.Notification("DEMO_BANK1", "taken", 30*time.Millisecond)
+	m.Notification("DEMO_BANK1", "taken", 30*time.Millisecond, time.Minute)
+	m.Notification("DEMO_BANK1", "repeated", 30*time.Second, -1)
 	m.Operations("DEMO_BANK1", "changed", 3)
 	m.RunStarted("pickup")
 	m.RunEnded("pickup", "done", 2*time.Second)
@@ -78,6 +79,7 @@ func TestMetrics(t *testing.T) {
 		`cardbatch_notifications_total{issuer="DEMO_BANK1",result="taken"} 1`,
 		`cardbatch_notification_operations_total{issuer="DEMO_BANK1",outcome="changed"} 3`,
 		`cardbatch_notification_duration_seconds_bucket{le="0.05"} 1`,
+		`cardbatch_notification_lag_seconds_sum{issuer="DEMO_BANK1"} 60`, `cardbatch_notification_lag_seconds_count{issuer="DEMO_BANK1"} 1`,
 		`cardbatch_runs_total{job="pickup",outcome="done"} 1`, `cardbatch_runs_running{job="pickup"} 0`, `cardbatch_runs_running{job="submit"} 1`,
 		`cardbatch_run_last_success_timestamp_seconds{job="pickup"} 1.7e+09`, `cardbatch_run_duration_seconds_sum{job="pickup"} 2`,
 		`cardbatch_files_total{outcome="accepted"} 2`, `cardbatch_rows_total{outcome="ready"} 40`,
@@ -103,7 +105,7 @@ func TestNoMetrics(t *testing.T) {
 	t.Parallel()
 	var m *ops.Metrics
 	m.Refused("x")
-	m.Notification("x", "x", 0)
+	m.Notification("x", "x", 0, 0)
 	m.Operations("x", "x", 1)
 	m.RunStarted("x")
 	m.RunEnded("x", "x", 0)
