@@ -268,7 +268,7 @@ func TestProtocols(t *testing.T) {
 		resp, err := s.httpClient(t, http2, s.client(t, "D1")).Do(req)
 		must(t, err)
 		_ = resp.Body.Close()
-		if resp.StatusCode != 204 || resp.ProtoMajor != want {
+		if resp.StatusCode != http.StatusNoContent || resp.ProtoMajor != want {
 			t.Errorf("answered %d by %s", resp.StatusCode, resp.Proto)
 		}
 	}
