@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -65,6 +66,7 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 	or(c, key+".rate.requests_per_second", &i.Rate.RequestsPerSecond, 20)
 	or(c, key+".rate.burst", &i.Rate.Burst, max(1, int(i.Rate.RequestsPerSecond/20)))
 	or(c, key+".rate.in_flight", &i.Rate.InFlight, 8)
+	i.Submit.checkMode(c, key+".submit")
 	or(c, key+".submit.claim_size", &i.Submit.ClaimSize, 500)
 	or(c, key+".submit.max_attempts", &i.Submit.MaxAttempts, 5)
 	or(c, key+".submit.retry_wait", &i.Submit.RetryWait, 30*time.Second)
@@ -78,8 +80,37 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 	or(c, key+".track.unclear_asks", &i.Track.UnclearAsks, 8)
 	or(c, key+".track.silent_after", &i.Track.SilentAfter, 24*time.Hour)
 	or(c, key+".track.budget", &i.Track.Budget, 2000)
+	or(c, key+".track.daily_budget", &i.Track.DailyBudget, 20_000)
 	i.Report.check(c, key+".report", i.ID, cfg)
 }
+
+func (s *Submit) checkMode(c checker, key string) {
+	orText(&s.Mode, SubmitSingle)
+	c.oneOf(key+".mode", s.Mode, SubmitSingle, SubmitBatch)
+	b, key := &s.Batch, key+".batch"
+	orText(&b.Path, "/physicalCards/operations:production")
+	if u, err := url.Parse(b.Path); err != nil || !strings.HasPrefix(b.Path, "/") || u.Path != b.Path {
+		c.Problem(key+".path", "must be a plain path that begins with a slash")
+	}
+	orText(&b.Answer, "per_card")
+	c.oneOf(key+".answer", b.Answer, "per_card", "all_or_nothing", "as_a_whole")
+	or(c, key+".max_orders", &b.MaxOrders, 500)
+	if b.MaxOrders > maxBatchOrders {
+		c.Problem(key+".max_orders", "must be at most %d: D1 takes no more", maxBatchOrders)
+	}
+	or(c, key+".max_body", &b.MaxBody, 4<<20)
+	if b.MaxBody > 0 && b.MaxBody < minBatchBody {
+		c.Problem(key+".max_body", "must be at least 64KiB: one order takes up to that")
+	}
+	or(c, key+".requests_per_second", &b.RequestsPerSecond, 2)
+	or(c, key+".burst", &b.Burst, 1)
+	or(c, key+".in_flight", &b.InFlight, 2)
+}
+
+const (
+	maxBatchOrders = 1000
+	minBatchBody   = 64 << 10
+)
 
 func (d *D1) check(c checker, key, issuerID string) {
 	or(c, key+".request_timeout", &d.RequestTimeout, 35*time.Second)

@@ -88,8 +88,39 @@ type Rate struct {
 	InFlight int `yaml:"in_flight"`
 }
 
+// The ways to send orders.
+const (
+	SubmitSingle = "single"
+	SubmitBatch  = "batch"
+)
+
+// Batch is how orders are sent many in a request. Thales publishes neither the
+// path of the batch API nor what it answers.
+type Batch struct {
+	// Path follows base_url/issuers/{issuerId}. Default:
+	// /physicalCards/operations:production.
+	Path string `yaml:"path"`
+	// Answer says what D1 answers: per_card, all_or_nothing or as_a_whole.
+	// Default: per_card.
+	Answer string `yaml:"answer"`
+	// MaxOrders in one request, at most 1000. Default: 500.
+	MaxOrders int `yaml:"max_orders"`
+	// MaxBody is the largest request. Default: 4MiB.
+	MaxBody Size `yaml:"max_body"`
+	// RequestsPerSecond, as agreed with Thales for batches. Default: 2.
+	RequestsPerSecond float64 `yaml:"requests_per_second"`
+	// Burst is how many requests may go at once after a pause. Default: 1.
+	Burst int `yaml:"burst"`
+	// InFlight is how many requests may wait for their answers. Default: 2.
+	InFlight int `yaml:"in_flight"`
+}
+
 // Submit says how orders are sent.
 type Submit struct {
+	// Mode is single, one order in a request, or batch. Default: single.
+	Mode string `yaml:"mode"`
+	// Batch is used in mode batch. Questions about orders keep to rate all the same.
+	Batch Batch `yaml:"batch"`
 	// ClaimSize is the most orders claimed in one step. Default: 500.
 	ClaimSize int `yaml:"claim_size"`
 	// MaxAttempts is how often an order is sent at most, each time after D1 said
@@ -119,6 +150,10 @@ type Track struct {
 	// Budget is the most questions asked in one run; they share D1's rate with
 	// ordering. Default: 2000.
 	Budget int `yaml:"budget"`
+	// DailyBudget is the most questions answered on one day of the issuer's
+	// time zone, over all runs; a restart does not renew it. A fifth of it is kept
+	// for orders of unknown outcome. Default: 20000.
+	DailyBudget int `yaml:"daily_budget"`
 }
 
 // IssuerReport says where the files about an issuer as a whole go, such as the

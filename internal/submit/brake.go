@@ -20,6 +20,7 @@ const (
 	setUp                         // D1 does not know us
 	unopened                      // the sealed request cannot be opened
 	givenUp                       // we gave up; tells nothing
+	divided                       // D1 works and refuses a batch, of which it is sent the parts
 )
 
 // streak is the same refusal in a row. It goes on from one run to the next: a
@@ -64,7 +65,7 @@ func (b *brake) see(a answer) (int, error) {
 	if a.kind != unopened {
 		b.unopened = 0
 	}
-	b.met = b.met || a.kind == accepted || a.kind == refused || a.kind == throttled
+	b.met = b.met || a.kind == accepted || a.kind == refused || a.kind == throttled || a.kind == divided
 	switch a.kind {
 	case accepted:
 		b.proven, b.refusals = true, streak{}
@@ -72,7 +73,7 @@ func (b *brake) see(a answer) (int, error) {
 	case refused:
 		b.unreachable, b.unclear = 0, 0
 		b.seeRefusal(a.reason)
-	case throttled:
+	case throttled, divided:
 		b.unreachable, b.unclear = 0, 0
 	case unreachable:
 		b.unreachable++

@@ -48,12 +48,20 @@ func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time
 	return out, tells(e)
 }
 
+// lost is the outcome of an order whose request cannot be opened.
+func lost(c issuance.Claim) issuance.Outcome {
+	return issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Held,
+		Code: issuance.PayloadLost, Reason: "the sealed request cannot be opened"}
+}
+
 // tells says what an error tells about D1, whatever it means for the order.
 func tells(e *retry.Error) answer {
 	switch {
 	case e.Class == retry.Stop:
 		return answer{kind: setUp, reason: strings.TrimSpace(status(e) + " " + e.Code)}
 	case e.Status == 0 && errors.Is(e, context.Canceled):
+		return answer{kind: givenUp}
+	case e.Status == 0 && e.Class == retry.NotDone && !e.Unavailable: // a gateway that closes its connections in turn
 		return answer{kind: givenUp}
 	case e.Class == retry.NotDone && e.Unavailable:
 		return answer{kind: unreachable}

@@ -30,6 +30,9 @@ type pass struct {
 	sent    atomic.Int64
 	answers chan issuance.Outcome
 
+	requests atomic.Int64 // of the batch mode
+	groups   groups       // of the batch mode
+
 	storeLost bool // outcomes cannot be recorded; only touched by the collector, and after it
 
 	mu     sync.Mutex // guards brake and unsent
@@ -43,7 +46,7 @@ type waiting struct {
 }
 
 func newPass(r *Runner) *pass {
-	return &pass{Runner: r, brake: r.newBrake(), lanes: newLanes(1),
+	return &pass{Runner: r, brake: r.newBrake(), lanes: newLanes(1), groups: groups{room: newRoom(r.Batch.MaxOrders)},
 		// Room for two slices: the claimer never waits for room, it waits for low water.
 		work: make(chan waiting, 2*r.ClaimSize), low: make(chan struct{}, 1),
 		answers: make(chan issuance.Outcome, r.FlushSize)}
@@ -67,7 +70,7 @@ func (p *pass) run(ctx context.Context) error {
 
 	var workers, collector sync.WaitGroup
 	for range p.InFlight {
-		workers.Go(func() { p.sendAll(going, calls) })
+		workers.Go(func() { p.worker()(going, calls) })
 	}
 	collector.Go(func() { p.collect(keep) })
 	p.claimAll(going)
@@ -75,7 +78,7 @@ func (p *pass) run(ctx context.Context) error {
 	close(p.answers)
 	collector.Wait()
 
-	p.sum.Released = len(p.unsent)
+	p.sum.Released, p.sum.Requests = len(p.unsent), int(p.requests.Load())
 	p.left.unsent = append(p.left.unsent, p.unsent...)
 	p.settle(keep)
 	if err := context.Cause(going); err != nil {
@@ -88,7 +91,7 @@ func (p *pass) run(ctx context.Context) error {
 // before it is being sent.
 func (p *pass) claimAll(going context.Context) {
 	defer close(p.work)
-	size := newSizer(min(p.InFlight, p.ClaimSize), p.ClaimSize, p.Now())
+	size := newSizer(p.leastSlice(), p.ClaimSize, p.Now())
 	for going.Err() == nil {
 		// A claim is not given up half way: it might be durable already.
 		since := time.Now()
@@ -103,9 +106,7 @@ func (p *pass) claimAll(going context.Context) {
 			return
 		}
 		p.sum.Claimed += len(claims)
-		for _, c := range claims {
-			p.work <- waiting{c, since}
-		}
+		p.handOver(claims, since)
 		p.awaitLow(going, len(claims))
 	}
 }
@@ -149,8 +150,7 @@ func (p *pass) send(going, calls context.Context, w waiting) bool {
 	}
 	if err != nil {
 		p.learn(answer{kind: unopened})
-		p.answers <- issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Held,
-			Code: issuance.PayloadLost, Reason: "the sealed request cannot be opened"}
+		p.answers <- lost(c)
 		return true
 	}
 	done, err := p.Limiter.Acquire(going)
@@ -207,11 +207,15 @@ func (p *pass) call(ctx context.Context, c issuance.Claim, body []byte) (operati
 	return p.Send(ctx, c, body)
 }
 
-// learn opens or closes lanes after an answer, or stops the run.
-func (p *pass) learn(a answer) {
+// learn opens or closes lanes after answers, or stops the run.
+func (p *pass) learn(news ...answer) {
 	p.mu.Lock() // the lanes follow the newest answer
 	defer p.mu.Unlock()
-	width, err := p.brake.see(a)
+	var width int
+	var err error
+	for _, a := range news {
+		width, err = p.brake.see(a)
+	}
 	p.lanes.widen(width)
 	if err != nil {
 		p.stop(err)

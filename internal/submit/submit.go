@@ -66,6 +66,7 @@ type Config struct {
 
 	ClaimSize  int           // most orders claimed at a time; default 500
 	InFlight   int           // most requests at a time; default 16
+	Batch      BatchConfig   // of the batch mode
 	Settle     time.Duration // how long an unknown outcome rests before D1 is asked; longer than D1's own timeout; default 1 min
 	RetryWait  time.Duration // how long an order rests that was not delivered; default 30 s
 	DrainLimit time.Duration // for requests in flight when the run is told to end, and for recording outcomes; default 40 s
@@ -91,14 +92,16 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Deps are the parties a Runner works with; all are required.
+// Deps are the parties a Runner works with; all are required, but of the two
+// ways to send only one.
 type Deps struct {
-	Store   Store
-	Send    SendFunc
-	Limiter Limiter
-	Opener  Opener
-	Now     func() time.Time // UTC
-	Log     zerolog.Logger
+	Store     Store
+	Send      SendFunc      // order by order
+	SendBatch SendBatchFunc // many in a request: the batch mode
+	Limiter   Limiter       // of requests, however many orders they hold
+	Opener    Opener
+	Now       func() time.Time // UTC
+	Log       zerolog.Logger
 }
 
 // Runner submits the orders of one issuer. It remembers outcomes that the store
@@ -107,8 +110,9 @@ type Deps struct {
 type Runner struct {
 	Config
 	Deps
-	busy chan struct{} // holds the one token of the run under way
-	left ledger        // what the store has not taken yet
+	busy    chan struct{} // holds the one token of the run under way
+	left    ledger        // what the store has not taken yet
+	maxBody int           // of a batch, in bytes; less than configured when D1 found one too large
 
 	refusals streak // with which the last run ended
 }
@@ -116,17 +120,23 @@ type Runner struct {
 // New returns a Runner.
 func New(cfg Config, deps Deps) (*Runner, error) {
 	cfg = cfg.withDefaults()
+	if deps.SendBatch != nil {
+		var err error
+		if cfg, err = cfg.batched(); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case cfg.IssuerID == "" || cfg.Session == "":
 		return nil, errors.New("submit needs an issuer and a session")
-	case deps.Store == nil || deps.Send == nil || deps.Limiter == nil || deps.Opener == nil || deps.Now == nil:
-		return nil, errors.New("submit needs a store, a way to send, a limiter, an opener and a clock")
+	case deps.Store == nil || (deps.Send == nil) == (deps.SendBatch == nil) || deps.Limiter == nil || deps.Opener == nil || deps.Now == nil:
+		return nil, errors.New("submit needs a store, one way to send, a limiter, an opener and a clock")
 	case min(cfg.ClaimSize, cfg.InFlight, cfg.FlushSize, cfg.RefusalStop, cfg.UnreachableStop, cfg.UnknownStop) < 1:
 		return nil, errors.New("submit needs sizes and limits above zero")
 	case min(cfg.Settle, cfg.RetryWait, cfg.DrainLimit, cfg.FlushEvery) < 0:
 		return nil, errors.New("submit needs durations above zero")
 	}
-	return &Runner{Config: cfg, Deps: deps, busy: make(chan struct{}, 1)}, nil
+	return &Runner{Config: cfg, Deps: deps, busy: make(chan struct{}, 1), maxBody: cfg.Batch.MaxBody}, nil
 }
 
 // Summary counts what a run did. Every claimed order is counted once more,
@@ -139,7 +149,8 @@ type Summary struct {
 	Unknown   int     `json:"unknown"`
 	NotDone   int     `json:"not_done"` // surely not delivered, ready again
 	Held      int     `json:"held"`
-	Released  int     `json:"released"` // claimed and not sent, ready again
+	Released  int     `json:"released"`           // claimed and not sent, ready again
+	Requests  int     `json:"requests,omitempty"` // of the batch mode
 	Stopped   string  `json:"stopped,omitempty"`
 	Seconds   float64 `json:"seconds"`
 }
