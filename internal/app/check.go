@@ -44,7 +44,7 @@ func checkParts(cfg *config.Config) []error {
 		if _, err := newEncoder(c.D1, cfg.IssuanceProducts(), nil); err != nil {
 			errs = append(errs, fmt.Errorf("issuer %s: %w", c.ID, err))
 		}
-		client, err := newClient(c, time.Now, nil)
+		client, err := newClient(c, time.Now, nil, nil)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("issuer %s: %w", c.ID, err))
 			continue

@@ -2,10 +2,8 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
-	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -54,7 +52,7 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 	if i.encoder, err = newEncoder(c.D1, a.products, warn); err != nil {
 		return nil, err
 	}
-	if i.client, err = newClient(c, a.now, warn); err != nil {
+	if i.client, err = newClient(c, a.now, warn, a.observeD1(c.ID)); err != nil {
 		return nil, err
 	}
 	limiter, err := ratelimit.New(a.store, "d1/"+c.ID, ratelimit.Config{
@@ -66,15 +64,14 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 	ordering := submit.Config{
 		IssuerID: c.ID, Session: session, ClaimSize: c.Submit.ClaimSize, InFlight: c.Rate.InFlight,
 		Settle: c.Submit.Settle, RetryWait: c.Submit.RetryWait, RefusalStop: c.Submit.SameRefusals,
-		DrainLimit: a.cfg.DrainTimeout,
+		DrainLimit: a.cfg.DrainTimeout, Hours: c.Hours(), PerSecond: ordersPerSecond(c),
 	}
 	means := submit.Deps{
-		Store: a.store, Limiter: limiter, Opener: ring, Now: a.now, Log: a.log,
+		Store: a.store, Queue: a.store, Limiter: limiter, Opener: ring, Now: a.now, Log: a.log,
+		Probe: func(ctx context.Context) error { return i.client.Probe(ctx) },
+		Ask:   func(ctx context.Context, cardID string) error { return askAbout(ctx, limiter, i.client, cardID) },
 		Send: func(ctx context.Context, claim issuance.Claim, body []byte) (string, error) {
-			started := time.Now()
-			id, err := i.client.Order(ctx, d1.Call{CardID: claim.CardID, CorrelationID: claim.CorrelationID, Body: body})
-			a.countCall(c.ID, "order", http.StatusAccepted, started, err)
-			return id, err
+			return i.client.Order(ctx, d1.Call{CardID: claim.CardID, CorrelationID: claim.CorrelationID, Body: body})
 		},
 	}
 	if c.Submit.Mode == config.SubmitBatch {
@@ -90,9 +87,20 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 		NotFoundAsks: c.Track.NotFoundAsks, UnclearAsks: c.Track.UnclearAsks, MaxAttempts: c.Submit.MaxAttempts,
 		DailyBudget: c.Track.DailyBudget, Zone: c.TimeZone.Location,
 	}, track.Deps{
-		Store: a.store, Issuer: countedStatus{i.client, a, c.ID}, Limiter: limiter, Now: a.now, Log: a.log,
+		Store: a.store, Issuer: i.client, Limiter: limiter.Background(), Now: a.now, Log: a.log,
 	})
 	return i, invalid(err)
+}
+
+// askAbout asks D1 about a card for the sake of an answer, any answer.
+func askAbout(ctx context.Context, limiter *ratelimit.Limiter, client *d1.Client, cardID string) error {
+	done, err := limiter.Background().Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, err = client.ProductionStatus(ctx, cardID, "")
+	return err
 }
 
 func newEncoder(c config.D1, products map[string]issuance.Product, warn func(error)) (*d1.Encoder, error) {
@@ -108,7 +116,7 @@ func newEncoder(c config.D1, products map[string]issuance.Product, warn func(err
 	return e, invalid(err)
 }
 
-func newClient(c config.Issuer, now func() time.Time, warn func(error)) (*d1.Client, error) {
+func newClient(c config.Issuer, now func() time.Time, warn func(error), observe func(string, int, time.Duration)) (*d1.Client, error) {
 	keyPath, err := c.D1.Token.KeyFile.Path()
 	if err != nil {
 		return nil, invalid(err)
@@ -117,7 +125,7 @@ func newClient(c config.Issuer, now func() time.Time, warn func(error)) (*d1.Cli
 		IssuerID: c.ID, BaseURL: c.D1.BaseURL, TokenURL: c.D1.TokenURL,
 		Token: d1.Token{KeyID: c.D1.Token.KeyID, KeyFile: keyPath, Audience: c.D1.Token.Audience,
 			Subject: c.D1.Token.Subject, Lifetime: c.D1.Token.Lifetime},
-		Timeout: c.D1.RequestTimeout, InFlight: c.Rate.InFlight + c.Submit.Batch.InFlight, Now: now, Warn: warn,
+		Timeout: c.D1.RequestTimeout, InFlight: c.Rate.InFlight + c.Submit.Batch.InFlight, Now: now, Warn: warn, Observe: observe,
 	}
 	if u, err := url.Parse(c.D1.BaseURL); err == nil && u.Scheme == "https" {
 		if cfg.TLSFiles, err = tlsFiles(c.D1.TLS); err != nil {

@@ -18,8 +18,8 @@ import (
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/notification"
 	"cardbatch/internal/ops"
-	"cardbatch/internal/retry"
 	"cardbatch/internal/schedule"
+	"cardbatch/internal/submit"
 )
 
 // loopLimit is how long the scheduler may do nothing at all before we are not
@@ -159,34 +159,20 @@ func (a *App) countFiles(s intake.Summary) {
 	a.metrics.Rows("duplicate", s.Duplicate)
 }
 
-// countCall counts a call of D1 that ended with err, or with the status of success.
-func (a *App) countCall(issuer, endpoint string, success int, started time.Time, err error) {
+// observeD1 counts what the client of an issuer does.
+func (a *App) observeD1(issuer string) func(endpoint string, status int, took time.Duration) {
 	if a.metrics == nil {
-		return
+		return nil
 	}
-	status := success
-	if err != nil {
-		status = retry.Of(err).Status
+	return func(endpoint string, status int, took time.Duration) {
+		a.metrics.D1Request(issuer, endpoint, status, took)
+		if status == http.StatusTooManyRequests {
+			a.metrics.D1Throttled(issuer)
+		}
+		if endpoint == d1.EndpointToken {
+			a.metrics.D1Token(issuer, status == http.StatusOK)
+		}
 	}
-	a.metrics.D1Request(issuer, endpoint, status, time.Since(started))
-	if status == http.StatusTooManyRequests {
-		a.metrics.D1Throttled(issuer)
-	}
-}
-
-// countedStatus is a client that counts what it is asked.
-type countedStatus struct {
-	*d1.Client
-	app    *App
-	issuer string
-}
-
-// ProductionStatus asks D1 about a card.
-func (c countedStatus) ProductionStatus(ctx context.Context, cardID, correlationID string) ([]issuance.Operation, error) {
-	started := time.Now()
-	operations, err := c.Client.ProductionStatus(ctx, cardID, correlationID)
-	c.app.countCall(c.issuer, "production_status", http.StatusOK, started, err)
-	return operations, err
 }
 
 // gauges are the values that others keep.
@@ -205,6 +191,8 @@ func (a *App) gauges() []ops.Gauge {
 				return []ops.Sample{{Value: float64(free)}}, err
 			}},
 	}
+	gauges = append(gauges, ops.Gauge{Name: "d1_breaker_state", Help: "1 for the state of the circuit breaker: closed, half_open, open.",
+		Labels: []string{"issuer", "state"}, Ask: a.breakers})
 	if a.listener != nil {
 		gauges = append(gauges, ops.Gauge{Name: "receiver_connections", Help: "Open connections of the notification listener.",
 			Ask: func(context.Context) ([]ops.Sample, error) {
@@ -212,6 +200,21 @@ func (a *App) gauges() []ops.Gauge {
 			}})
 	}
 	return gauges
+}
+
+func (a *App) breakers(context.Context) ([]ops.Sample, error) {
+	var samples []ops.Sample
+	for _, i := range a.issuers {
+		now := i.submit.Breaker().State
+		for _, state := range []submit.BreakerState{submit.Closed, submit.HalfOpen, submit.Open} {
+			value := 0.0
+			if state == now {
+				value = 1
+			}
+			samples = append(samples, ops.Sample{Value: value, Labels: []string{i.ID, string(state)}})
+		}
+	}
+	return samples, nil
 }
 
 func (a *App) openBatches(ctx context.Context) ([]issuance.Batch, error) {

@@ -73,6 +73,7 @@ func TestMetricsOfANight(t *testing.T) {
 		`cardbatch_runs_total\{job="pickup",outcome="rejects"\} 1`, `cardbatch_runs_total\{job="submit",outcome="done"\} 1`,
 		`cardbatch_run_last_success_timestamp_seconds\{job="submit"\} 1\.\d+e\+09`, `cardbatch_run_duration_seconds_count\{job="submit"\} 1`,
 		`cardbatch_d1_requests_total\{code="202",endpoint="order",issuer="DEMO_BANK1"\} 2\d`,
+		`cardbatch_token_fetch_total\{issuer="DEMO_BANK1",result="ok"\} \d`, `cardbatch_d1_breaker_state\{issuer="DEMO_BANK1",state="closed"\} 1`,
 		`cardbatch_notifications_total\{issuer="DEMO_BANK1",result="taken"\} \d+`, `cardbatch_notification_operations_total\{issuer="DEMO_BANK1",outcome="changed"\} \d+`,
 		`cardbatch_receiver_refused_total\{reason="issuer"\} 1`, `cardbatch_receiver_refused_total\{reason="path"\} 1`, `cardbatch_receiver_refused_total\{reason="no_certificate"\} 0`,
 		`cardbatch_rows_open\{issuer="DEMO_BANK1",state="rejected"\} 1\d`, `cardbatch_oldest_open_file_age_seconds\{issuer="DEMO_BANK1"\} \d`,

@@ -42,7 +42,6 @@ type Metrics struct {
 	d1Seconds   *prometheus.HistogramVec
 	d1Throttled *prometheus.CounterVec
 	d1Tokens    *prometheus.CounterVec
-	d1Breaker   *prometheus.GaugeVec
 }
 
 const namespace = "cardbatch"
@@ -75,7 +74,6 @@ func NewMetrics(b Build) *Metrics {
 	m.d1Seconds = m.histogram("d1_request_duration_seconds", "Calls of D1.", []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "issuer", "endpoint")
 	m.d1Throttled = m.counter("d1_throttled_total", "Times D1 asked us to slow down.", "issuer")
 	m.d1Tokens = m.counter("token_fetch_total", "Access tokens asked for at D1: ok or error.", "issuer", "result")
-	m.d1Breaker = m.gauge("d1_breaker_state", "1 for the state the circuit breaker is in: closed, half_open, open.", "issuer", "state")
 	return m
 }
 
@@ -200,25 +198,4 @@ func (m *Metrics) D1Token(issuer string, ok bool) {
 		result = "error"
 	}
 	m.d1Tokens.WithLabelValues(issuer, result).Inc()
-}
-
-// The states of a circuit breaker.
-const (
-	BreakerClosed   = "closed"
-	BreakerHalfOpen = "half_open"
-	BreakerOpen     = "open"
-)
-
-// D1Breaker says in which state the circuit breaker of an issuer is.
-func (m *Metrics) D1Breaker(issuer, state string) {
-	if m == nil {
-		return
-	}
-	for _, s := range []string{BreakerClosed, BreakerHalfOpen, BreakerOpen} {
-		value := 0.0
-		if s == state {
-			value = 1
-		}
-		m.d1Breaker.WithLabelValues(issuer, s).Set(value)
-	}
 }

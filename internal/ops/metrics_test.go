@@ -67,8 +67,6 @@ func TestMetrics(t *testing.T) {
 	m.D1Request("DEMO_BANK1", "order", 0, time.Second)
 	m.D1Throttled("DEMO_BANK1")
 	m.D1Token("DEMO_BANK1", false)
-	m.D1Breaker("DEMO_BANK1", ops.BreakerOpen)
-	m.D1Breaker("DEMO_BANK1", ops.BreakerHalfOpen)
 	code, text := get(t, listen(t, m)+"/metrics")
 	if code != 200 {
 		t.Fatalf("answered %d", code)
@@ -86,7 +84,6 @@ func TestMetrics(t *testing.T) {
 		`cardbatch_d1_requests_total{code="202",endpoint="order",issuer="DEMO_BANK1"} 1`,
 		`cardbatch_d1_requests_total{code="none",endpoint="order",issuer="DEMO_BANK1"} 1`,
 		`cardbatch_d1_throttled_total{issuer="DEMO_BANK1"} 1`, `cardbatch_token_fetch_total{issuer="DEMO_BANK1",result="error"} 1`,
-		`cardbatch_d1_breaker_state{issuer="DEMO_BANK1",state="half_open"} 1`, `cardbatch_d1_breaker_state{issuer="DEMO_BANK1",state="open"} 0`,
 	} {
 		if !strings.Contains(text, "\n"+line) {
 			t.Errorf("no %s", line)
@@ -115,7 +112,6 @@ func TestNoMetrics(t *testing.T) {
 	m.D1Request("x", "x", 1, 0)
 	m.D1Throttled("x")
 	m.D1Token("x", true)
-	m.D1Breaker("x", "x")
 }
 
 // A gauge is asked for when it is read, and not every time.
