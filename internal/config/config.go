@@ -60,6 +60,7 @@ type Config struct {
 	Reports       Reports       `yaml:"reports"`
 	Notifications Notifications `yaml:"notifications"`
 	Metrics       Metrics       `yaml:"metrics"`
+	Retention     Retention     `yaml:"retention"`
 }
 
 // Log says what is logged to standard error, and how.
@@ -102,6 +103,22 @@ type Reports struct {
 	// when the batch has closed, does not wait for it. The default leaves room
 	// for one edition a day. Default: 20h.
 	ReviseEvery time.Duration `yaml:"revise_every"`
+}
+
+// Retention says how many days what is no longer needed is kept before the
+// retention job erases it. Orders, events, totals and what was delivered stay.
+type Retention struct {
+	// PayloadDays is how long the sealed requests of refused and cancelled
+	// orders are kept after their batch has settled: until then they can be sent
+	// again. Those of orders that D1 has go at once. Default: 30.
+	PayloadDays int `yaml:"payload_days"`
+	// NotificationDays is how long the sealed bodies of D1's notifications are
+	// kept. What they said is applied and stays. Default: 90.
+	NotificationDays int `yaml:"notification_days"`
+	// RunDays is how long the runs of jobs are kept in the ledger. Default: 400.
+	RunDays int `yaml:"run_days"`
+	// IdleRunDays is the same for runs that found nothing to do. Default: 7.
+	IdleRunDays int `yaml:"idle_run_days"`
 }
 
 // Load reads, completes and checks the configuration file. The error is a

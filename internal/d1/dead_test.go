@@ -54,7 +54,7 @@ func TestADeadConnectionIsFound(t *testing.T) {
 	hole := &blackHole{dial: (&net.Dialer{}).DialContext}
 	client := f.client(t, mutual, func(c *d1.Config) {
 		c.Timeout = time.Minute
-		d1.SetTiming(c, 100*time.Millisecond, 100*time.Millisecond)
+		d1.SetTiming(c, 300*time.Millisecond, time.Second)
 		d1.SetDial(c, hole.connect)
 	})
 	overADeadConnection(t, client, hole)
