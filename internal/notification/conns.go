@@ -144,7 +144,7 @@ func (c *conns) admit(conn net.Conn) {
 		c.refusals.count(reason, "", nil)
 		return
 	}
-	t := &tracked{Conn: conn, release: func() { c.release(from) }}
+	t := &tracked{Conn: conn, opened: time.Now(), release: func() { c.release(from) }}
 	if c.tls == nil {
 		go c.hand(t)
 		return
@@ -208,6 +208,7 @@ func network(addr string) netip.Prefix {
 // tracked is a connection that knows how far its client came.
 type tracked struct {
 	net.Conn
+	opened  time.Time
 	release func()
 	once    sync.Once
 

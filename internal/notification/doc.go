@@ -35,7 +35,9 @@
 // there may be several; certificates are never pinned, as D1 renews its own.
 // A handshake that fails gets a TLS alert, which D1 takes for a broken
 // connection and tries again: a certificate we reject by mistake loses nothing.
-// Certificate, key and authorities are read again when their files change.
+// Certificate, key and authorities are read again when their files change, and
+// no connection lives on for longer than [ServerConfig.MaxAge] by what was
+// good when it began.
 //
 // With [OAuth], D1 also shows a bearer token, which it asks for at our own token
 // endpoint by client credentials (RFC 6749, section 4.4), HTTP Basic or form.

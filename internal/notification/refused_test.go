@@ -99,6 +99,36 @@ func TestCertificatesReloaded(t *testing.T) {
 	}
 }
 
+// A connection does not outlive what let it in for long: when it has its age,
+// it ends with an answer, and the next one shows its certificate again.
+func TestConnectionsAge(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(_ *notification.Config, sc *notification.ServerConfig, _ *notification.TLSFiles) {
+		sc.MaxAge = time.Nanosecond
+	})
+	for _, http2 := range []bool{true, false} {
+		client := s.httpClient(t, http2, s.client(t, "D1"))
+		for range 5 {
+			if code, err := post(t, client, s.url, good); code != http.StatusNoContent {
+				t.Errorf("answered %d, %v", code, err)
+			}
+		}
+		must(t, os.WriteFile(s.files.ClientCA, s.other.pem(), 0o600))
+		refused := false
+		for range 200 { // HTTP/2 says goodbye, and takes what comes meanwhile
+			if _, err := post(t, client, s.url, good); err != nil {
+				refused = true
+				break
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+		if !refused {
+			t.Error("a client whose authority was taken out goes on")
+		}
+		must(t, os.WriteFile(s.files.ClientCA, s.ca.pem(), 0o600))
+	}
+}
+
 // rawDial opens a TLS connection and leaves the rest to the test.
 func (s *site) rawDial(t *testing.T, protocol string) *tls.Conn {
 	t.Helper()

@@ -28,6 +28,7 @@ type ServerConfig struct {
 	ReadTimeout      time.Duration // for a whole request, its body included; default 15 s
 	WriteTimeout     time.Duration // from the end of the header to the end of the answer; default 45 s
 	IdleTimeout      time.Duration // between two requests of a connection; default 2 min
+	MaxAge           time.Duration // of a connection: its certificate is looked at again with the next one; default 1 h
 	DrainLimit       time.Duration // for requests under way when the server is told to end; default 20 s
 	MaxHeader        int           // bytes; default 16 KiB
 	MaxConnections   int           // open at a time; more are closed at once; default 1024
@@ -67,6 +68,7 @@ func Listen(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		}
 	}
 	cfg.ReadTimeout = cmp.Or(cfg.ReadTimeout, 15*time.Second)
+	cfg.MaxAge = cmp.Or(cfg.MaxAge, time.Hour)
 	cfg.DrainLimit = cmp.Or(cfg.DrainLimit, 20*time.Second)
 	s := &Server{cfg: cfg, refusals: newRefusals(cfg.Meter, cfg.Log, time.Now)}
 	s.conns = newConns(l, cfg.TLS, limits{
@@ -102,11 +104,13 @@ type connKey struct{}
 
 // serve is what every request passes first.
 func (s *Server) serve(w http.ResponseWriter, req *http.Request) {
+	old := false
 	if t, _ := req.Context().Value(connKey{}).(*tracked); t != nil {
 		t.begun.Store(false)
 		t.served.Store(true)
+		old = time.Since(t.opened) > s.cfg.MaxAge
 	}
-	if s.draining.Load() {
+	if old || s.draining.Load() {
 		w.Header().Set("Connection", "close") // HTTP/2 makes a GOAWAY of it
 	}
 	s.cfg.Handler.ServeHTTP(w, req)
