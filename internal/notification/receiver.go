@@ -108,12 +108,12 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	level := zerolog.DebugLevel
-	if applied.Unmatched > 0 {
+	if applied.Unmatched+applied.Strange > 0 {
 		level = zerolog.InfoLevel
 	}
 	r.deps.Log.WithLevel(level).Str("stage", stage).Str("issuer", issuer).Dur("duration", r.deps.Now().Sub(started)).
 		Dict("count", zerolog.Dict().Int("matched", applied.Matched).Int("changed", applied.Changed).
-			Int("unmatched", applied.Unmatched).Int("other", applied.Other).Bool("repeated", applied.Repeated)).
+			Int("unmatched", applied.Unmatched).Int("other", applied.Other).Int("strange", applied.Strange).Bool("repeated", applied.Repeated)).
 		Msg("notification taken")
 }
 
