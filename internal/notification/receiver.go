@@ -138,13 +138,13 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
 	r.deps.Meter.Notification(issuer, came.result, took, came.lag)
 	r.count(issuer, applied)
 	level := zerolog.DebugLevel
-	if applied.Unmatched > 0 {
+	if applied.Unmatched+applied.Strange > 0 {
 		level = zerolog.InfoLevel
 	}
 	if e := r.deps.Log.WithLevel(level); e.Enabled() { // thousands of times a second
 		e.Str("stage", stage).Str("issuer", issuer).Dur("duration", took).
 			Dict("count", zerolog.Dict().Int("matched", applied.Matched).Int("changed", applied.Changed).
-				Int("unmatched", applied.Unmatched).Int("other", applied.Other).Bool("repeated", applied.Repeated)).
+				Int("unmatched", applied.Unmatched).Int("other", applied.Other).Int("strange", applied.Strange).Bool("repeated", applied.Repeated)).
 			Msg("notification taken")
 	}
 }
@@ -192,7 +192,7 @@ func (r *Receiver) count(issuer string, applied issuance.Applied) {
 	for _, o := range [...]struct {
 		outcome string
 		n       int
-	}{{"changed", applied.Changed}, {"unchanged", applied.Matched - applied.Changed}, {"unmatched", applied.Unmatched}, {"other", applied.Other}} {
+	}{{"changed", applied.Changed}, {"unchanged", applied.Matched - applied.Changed}, {"unmatched", applied.Unmatched}, {"other", applied.Other}, {"strange", applied.Strange}} {
 		if o.n > 0 {
 			r.deps.Meter.Operations(issuer, o.outcome, o.n)
 		}

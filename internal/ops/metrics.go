@@ -54,7 +54,7 @@ func NewMetrics(b Build) *Metrics {
 	info.WithLabelValues(b.Version, b.Revision, runtime.Version()).Set(1)
 
 	m.notifications = m.counter("notifications_total", "Notifications that D1 was answered 204 for: taken, repeated, or unread.", "issuer", "result")
-	m.operations = m.counter("notification_operations_total", "Operations of those: changed, unchanged, unmatched, other.", "issuer", "outcome")
+	m.operations = m.counter("notification_operations_total", "Operations of those: changed, unchanged, unmatched, other; and strange, the words among them that we do not know.", "issuer", "outcome")
 	m.answered = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: "notification_duration_seconds",
 		Help: "From the end of a notification's header to its 204.", Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}})
 	m.registry.MustRegister(m.answered)
