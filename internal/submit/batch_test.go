@@ -414,6 +414,24 @@ func TestBatchDrain(t *testing.T) {
 	})
 }
 
+// Told to end while a half waits for its slot: it is given back.
+func TestBatchDrainAtTheLimiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		b := newBatchBench(t, 101, Config{InFlight: 2, Batch: BatchConfig{MaxOrders: 100}}, allOrNothing("ord-00100"))
+		b.limiter.limit = make(chan struct{}, 3) // the first order, all the others, and their first half
+		for range cap(b.limiter.limit) {
+			b.limiter.limit <- struct{}{}
+		}
+		sum, err := b.RunOnce(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || sum.Released != 50 {
+			t.Errorf("%+v, %v", sum, err)
+		}
+		b.check(t, states{issuance.Submitted: 51, issuance.Ready: 50})
+	})
+}
+
 // A claim that was overtaken while it waited is not sent, nor is it in the way.
 func TestBatchLooksAtOldClaimsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
