@@ -69,10 +69,12 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 	ordering := submit.Config{
 		IssuerID: c.ID, Session: session, ClaimSize: c.Submit.ClaimSize, InFlight: c.Rate.InFlight,
 		Settle: c.Submit.Settle, RetryWait: c.Submit.RetryWait, RefusalStop: c.Submit.SameRefusals,
-		DrainLimit: a.cfg.DrainTimeout,
+		DrainLimit: a.cfg.DrainTimeout, Hours: c.Hours(), PerSecond: ordersPerSecond(c),
 	}
 	means := submit.Deps{
-		Store: a.store, Limiter: limiter, Opener: ring, Now: a.now, Log: a.log,
+		Store: a.store, Queue: a.store, Limiter: limiter, Opener: ring, Now: a.now, Log: a.log,
+		Probe: func(ctx context.Context) error { return i.client.Probe(ctx) },
+		Ask:   func(ctx context.Context, cardID string) error { return askAbout(ctx, limiter, i.client, cardID) },
 		Send: func(ctx context.Context, claim issuance.Claim, body []byte) (string, error) {
 			return i.client.Order(ctx, d1.Call{CardID: claim.CardID, CorrelationID: claim.CorrelationID, Body: body})
 		},
@@ -89,9 +91,20 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 		IssuerID: c.ID, Budget: c.Track.Budget, InFlight: min(4, c.Rate.InFlight), Silence: c.Track.SilentAfter, Settle: c.Submit.Settle,
 		NotFoundAsks: c.Track.NotFoundAsks, UnclearAsks: c.Track.UnclearAsks, MaxAttempts: c.Submit.MaxAttempts,
 	}, track.Deps{
-		Store: a.store, Issuer: i.client, Limiter: limiter, Now: a.now, Log: a.log,
+		Store: a.store, Issuer: i.client, Limiter: limiter.Background(), Now: a.now, Log: a.log,
 	})
 	return i, invalid(err)
+}
+
+// askAbout asks D1 about a card for the sake of an answer, any answer.
+func askAbout(ctx context.Context, limiter *ratelimit.Limiter, client *d1.Client, cardID string) error {
+	done, err := limiter.Background().Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, err = client.ProductionStatus(ctx, cardID, "")
+	return err
 }
 
 func newEncoder(c config.D1, products map[string]issuance.Product) (*d1.Encoder, error) {

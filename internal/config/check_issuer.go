@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"cardbatch/internal/calendar"
 )
 
 func (p *Product) check(c checker, key string) {
@@ -76,11 +78,47 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 		c.Problem(key+".submit.settle", "%s must be longer than d1.request_timeout, %s: D1 may still be working on the order",
 			i.Submit.Settle, i.D1.RequestTimeout)
 	}
+	i.checkHours(c, key)
 	or(c, key+".track.not_found_asks", &i.Track.NotFoundAsks, 2)
 	or(c, key+".track.unclear_asks", &i.Track.UnclearAsks, 8)
 	or(c, key+".track.silent_after", &i.Track.SilentAfter, 24*time.Hour)
 	or(c, key+".track.budget", &i.Track.Budget, 2000)
 	i.Report.check(c, key+".report", i.ID, cfg)
+}
+
+func (i *Issuer) checkHours(c checker, key string) {
+	complete := i.TimeZone.Location != nil
+	for n, w := range i.Submit.Windows {
+		if w.From == nil || w.To == nil {
+			c.Problem(at(key+".submit.windows", n), "needs from and to")
+			complete = false
+		}
+	}
+	center := &i.Center
+	if center.TimeZone.Location == nil {
+		center.TimeZone = i.TimeZone
+	}
+	if !c.Has(key + ".center.days_off") {
+		center.DaysOff = []calendar.Weekday{calendar.Weekday(time.Saturday), calendar.Weekday(time.Sunday)}
+	}
+	orText(&center.AfterCutOff, Go)
+	orText(&center.UrgentAfterCutOff, Go)
+	c.oneOf(key+".center.after_cut_off", center.AfterCutOff, Go, Wait)
+	c.oneOf(key+".center.urgent_after_cut_off", center.UrgentAfterCutOff, Go, Wait)
+	if center.CutOff == nil && (center.AfterCutOff == Wait || center.UrgentAfterCutOff == Wait) {
+		c.Problem(key+".center", "lets orders wait after the cut-off, but has no cut_off")
+	}
+	if err := calendar.CheckCountry(center.Country); err != nil {
+		c.Problem(key+".center.country", "%v", err)
+		complete = false
+	}
+	if !complete {
+		return
+	}
+	// Any day will do: what comes at all comes within a month.
+	if err := i.Hours().Check(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
+		c.Problem(key+".submit.windows", "%v", err)
+	}
 }
 
 func (s *Submit) checkMode(c checker, key string) {

@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"cardbatch/internal/calendar"
 	"cardbatch/internal/strictyaml"
 )
 
@@ -24,6 +25,7 @@ type Issuer struct {
 	D1     D1           `yaml:"d1"`
 	Rate   Rate         `yaml:"rate"`
 	Submit Submit       `yaml:"submit"`
+	Center Center       `yaml:"center"`
 	Track  Track        `yaml:"track"`
 	Report IssuerReport `yaml:"report"`
 }
@@ -134,6 +136,64 @@ type Submit struct {
 	// Settle is how long an order of unknown outcome rests before D1 is asked
 	// about it. It must be longer than d1.request_timeout. Default: 2m.
 	Settle time.Duration `yaml:"settle"`
+	// Windows are when orders may be sent, on the clock of the issuer's zone.
+	// Default: always.
+	Windows []Window `yaml:"windows"`
+}
+
+// Window is when orders may be sent.
+type Window struct {
+	// From and To are times of day, "20:00"; To before From is on the next day.
+	// Required.
+	From *calendar.TimeOfDay `yaml:"from"`
+	To   *calendar.TimeOfDay `yaml:"to"`
+	// Days of the week on which the window begins. Default: every day.
+	Days []calendar.Weekday `yaml:"days"`
+}
+
+// What becomes of orders after the cut-off.
+const (
+	Go   = "go"
+	Wait = "wait"
+)
+
+// Center is the personalization center, as far as it decides when to send.
+type Center struct {
+	// TimeZone of the center. Default: the issuer's.
+	TimeZone strictyaml.Zone `yaml:"time_zone"`
+	// CutOff is the time of day until which orders count for the same day of
+	// production. Default: none.
+	CutOff *calendar.TimeOfDay `yaml:"cut_off"`
+	// AfterCutOff says whether orders that come later, or on a day off, go at
+	// once or wait for the next day of production. Default: go.
+	AfterCutOff string `yaml:"after_cut_off"`
+	// UrgentAfterCutOff is the same for urgent orders. Default: go.
+	UrgentAfterCutOff string `yaml:"urgent_after_cut_off"`
+	// Country whose public holidays are days off. Default: none.
+	Country string `yaml:"country"`
+	// DaysOff are the weekdays on which nothing is produced. Default: Saturday
+	// and Sunday.
+	DaysOff []calendar.Weekday `yaml:"days_off"`
+	// DatesOff are other days off.
+	DatesOff []calendar.Date `yaml:"dates_off"`
+}
+
+// Calendar returns the center's days off.
+func (c *Center) Calendar() *calendar.Days {
+	return &calendar.Days{Country: c.Country, DaysOff: c.DaysOff, DatesOff: c.DatesOff}
+}
+
+// Hours returns when orders of the issuer may be sent.
+func (i *Issuer) Hours() *calendar.Hours {
+	h := &calendar.Hours{Zone: i.TimeZone.Location}
+	for _, w := range i.Submit.Windows {
+		h.Windows = append(h.Windows, calendar.Window{From: *w.From, To: *w.To, Days: w.Days})
+	}
+	if i.Center.CutOff != nil {
+		h.CutOff = &calendar.CutOff{At: *i.Center.CutOff, Zone: i.Center.TimeZone.Location, Days: *i.Center.Calendar(),
+			Wait: i.Center.AfterCutOff == Wait, UrgentWait: i.Center.UrgentAfterCutOff == Wait}
+	}
+	return h
 }
 
 // Track says how D1 is asked about orders.

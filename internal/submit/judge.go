@@ -45,7 +45,11 @@ func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time
 		out.Reason = cmp.Or(out.Reason, "outcome unknown: "+status(e))
 		out.NextAttemptAt = now.Add(r.Settle)
 	}
-	return out, tells(e)
+	told := tells(e)
+	if told.silent {
+		r.doubt(c.CardID)
+	}
+	return out, told
 }
 
 // lost is the outcome of an order whose request cannot be opened.
@@ -66,7 +70,7 @@ func tells(e *retry.Error) answer {
 	case e.Class == retry.NotDone:
 		return answer{kind: throttled}
 	default:
-		return answer{kind: unclear}
+		return answer{kind: unclear, silent: e.Unavailable}
 	}
 }
 

@@ -33,6 +33,8 @@ type pass struct {
 	requests atomic.Int64 // of the batch mode
 	groups   groups       // of the batch mode
 
+	leave leave // what the hours allow in this run
+
 	storeLost bool // outcomes cannot be recorded; only touched by the collector, and after it
 
 	mu     sync.Mutex // guards brake and unsent
@@ -68,6 +70,8 @@ func (p *pass) run(ctx context.Context) error {
 	})
 	defer limit()
 
+	defer p.closeIn()()
+	defer p.foretellNowAndThen(going)()
 	var workers, collector sync.WaitGroup
 	for range p.InFlight {
 		workers.Go(func() { p.worker()(going, calls) })
@@ -81,7 +85,7 @@ func (p *pass) run(ctx context.Context) error {
 	p.sum.Released, p.sum.Requests = len(p.unsent), int(p.requests.Load())
 	p.left.unsent = append(p.left.unsent, p.unsent...)
 	p.settle(keep)
-	if err := context.Cause(going); err != nil {
+	if err := context.Cause(going); err != nil && !errors.Is(err, errHours) {
 		return err
 	}
 	return p.brake.end()
@@ -96,7 +100,7 @@ func (p *pass) claimAll(going context.Context) {
 		// A claim is not given up half way: it might be durable already.
 		since := time.Now()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(going), p.DrainLimit)
-		claims, err := p.Store.ClaimReady(ctx, p.IssuerID, p.Session, size.next(p.sent.Load(), p.Now()))
+		claims, err := p.claim(ctx, size.next(p.sent.Load(), p.Now()))
 		cancel()
 		if err != nil {
 			p.stop(fmt.Errorf("claim orders: %w", err))
@@ -217,6 +221,9 @@ func (p *pass) learn(news ...answer) {
 		width, err = p.brake.see(a)
 	}
 	p.lanes.widen(width)
+	if p.brake.met {
+		p.turn(Closed, nil)
+	}
 	if err != nil {
 		p.stop(err)
 	}

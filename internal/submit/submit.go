@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"cardbatch/internal/calendar"
 	"cardbatch/internal/issuance"
 )
 
@@ -73,9 +74,13 @@ type Config struct {
 	FlushEvery time.Duration // outcomes are recorded after this long at the latest; default 200 ms
 	FlushSize  int           // or when there are this many; default 400
 
+	Hours         *calendar.Hours // when orders may be sent; default always
+	PerSecond     float64         // orders a second that are agreed, for forecasts; default not known
+	ForecastEvery time.Duration   // how often a long run says when it will be done; default 10 min
+
 	RefusalStop     int // the same refusal this often in a row stops the run; default 20
 	UnreachableStop int // D1 not reached this often in a row; default 3
-	UnknownStop     int // no usable answer this often in a row; default 10
+	UnknownStop     int // no usable answer this often in a row; half of it when there is none at all; default 10
 }
 
 func (c Config) withDefaults() Config {
@@ -86,6 +91,7 @@ func (c Config) withDefaults() Config {
 	c.DrainLimit = cmp.Or(c.DrainLimit, 40*time.Second)
 	c.FlushEvery = cmp.Or(c.FlushEvery, 200*time.Millisecond)
 	c.FlushSize = cmp.Or(c.FlushSize, 400)
+	c.ForecastEvery = cmp.Or(c.ForecastEvery, 10*time.Minute)
 	c.RefusalStop = cmp.Or(c.RefusalStop, 20)
 	c.UnreachableStop = cmp.Or(c.UnreachableStop, 3)
 	c.UnknownStop = cmp.Or(c.UnknownStop, 10)
@@ -102,7 +108,20 @@ type Deps struct {
 	Opener    Opener
 	Now       func() time.Time // UTC
 	Log       zerolog.Logger
+
+	// Of these, each may be missing.
+
+	Queue Queue // what waits; needed where hours let only urgent orders go
+	// Probe asks D1 for a token, whatever token is in use: the circuit breaker's
+	// sign of life, before the first order of a process and after an outage.
+	Probe func(ctx context.Context) error
+	// Ask asks D1 about a card that was ordered without an answer; only whether
+	// there is one counts.
+	Ask func(ctx context.Context, cardID string) error
 }
+
+// longEnough is how long a run must last to tell how fast orders are sent.
+const longEnough = 10 * time.Second
 
 // Runner submits the orders of one issuer. It remembers outcomes that the store
 // did not take, and the refusals that stopped it, so there is one per issuer for
@@ -115,6 +134,9 @@ type Runner struct {
 	maxBody int           // of a batch, in bytes; less than configured when D1 found one too large
 
 	refusals streak // with which the last run ended
+	breaker  breaker
+	opens    time.Time // until when orders wait, as last told
+	speed    float64   // orders a second in the last run that lasted
 }
 
 // New returns a Runner.
@@ -133,10 +155,14 @@ func New(cfg Config, deps Deps) (*Runner, error) {
 		return nil, errors.New("submit needs a store, one way to send, a limiter, an opener and a clock")
 	case min(cfg.ClaimSize, cfg.InFlight, cfg.FlushSize, cfg.RefusalStop, cfg.UnreachableStop, cfg.UnknownStop) < 1:
 		return nil, errors.New("submit needs sizes and limits above zero")
+	case cfg.Hours != nil && cfg.Hours.CutOff != nil && deps.Queue == nil:
+		return nil, errors.New("submit needs a queue to tell urgent orders apart")
+	case cfg.ForecastEvery < 0:
+		return nil, errors.New("submit needs forecasts at intervals above zero")
 	case min(cfg.Settle, cfg.RetryWait, cfg.DrainLimit, cfg.FlushEvery) < 0:
 		return nil, errors.New("submit needs durations above zero")
 	}
-	return &Runner{Config: cfg, Deps: deps, busy: make(chan struct{}, 1), maxBody: cfg.Batch.MaxBody}, nil
+	return &Runner{Config: cfg, Deps: deps, breaker: breaker{shown: Breaker{State: HalfOpen}}, busy: make(chan struct{}, 1), maxBody: cfg.Batch.MaxBody}, nil
 }
 
 // Summary counts what a run did. Every claimed order is counted once more,
@@ -153,6 +179,8 @@ type Summary struct {
 	Requests  int     `json:"requests,omitempty"` // of the batch mode
 	Stopped   string  `json:"stopped,omitempty"`
 	Seconds   float64 `json:"seconds"`
+	// OpensAt is until when orders wait that may not be sent at this hour.
+	OpensAt *time.Time `json:"opens_at,omitempty"`
 }
 
 // Rejected reports whether some order needs a person.
@@ -177,7 +205,11 @@ func (r *Runner) RunOnce(ctx context.Context) (Summary, error) {
 		sum.Stopped = err.Error()
 		err = fmt.Errorf("submit for %s: %w", r.IssuerID, err)
 	}
-	r.Log.Info().Str("stage", "submit").Str("issuer", r.IssuerID).Dur("duration", took).
+	line := r.Log.Info()
+	if sum.Claimed == 0 { // every minute of the day; an error is the scheduler's to tell, and the breaker's
+		line = r.Log.Debug()
+	}
+	line.Str("stage", "submit").Str("issuer", r.IssuerID).Dur("duration", took).
 		Dict("count", zerolog.Dict().Int("claimed", sum.Claimed).Int("submitted", sum.Submitted).
 			Int("refused", sum.Refused).Int("unknown", sum.Unknown).Int("not_done", sum.NotDone).
 			Int("held", sum.Held).Int("released", sum.Released)).AnErr("err", err).Msg("orders submitted")
@@ -188,8 +220,26 @@ func (r *Runner) run(ctx context.Context) (Summary, error) {
 	if err := r.record(ctx, &r.left, func() {}); err != nil {
 		return Summary{}, fmt.Errorf("record what the last run left: %w", err)
 	}
+	var sum Summary
+	if idle, err := r.idle(ctx, &sum); idle || err != nil {
+		return sum, err
+	}
+	if err := r.admit(ctx); err != nil {
+		return sum, err
+	}
 	p := newPass(r)
+	p.sum = sum
+	started := time.Now()
 	err := p.run(ctx)
+	if took := time.Since(started); took > longEnough {
+		r.speed = float64(p.sent.Load()) / took.Seconds()
+	}
 	r.refusals = p.brake.refusals
+	if errors.Is(err, ErrUnavailable) {
+		r.turn(Open, err)
+	}
+	if may := r.allowed(r.Now()); !may.normal {
+		r.rest(r.Now(), &p.sum)
+	}
 	return p.sum, err
 }
