@@ -359,7 +359,10 @@ func TestUnclearBatchesGetSmaller(t *testing.T) {
 		if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Fatalf("got %v", err)
 		}
-		b.check(t, states{issuance.Submitted: 1, issuance.Unknown: 200 + 100 + 50 + 25 + 12 + 6, issuance.Ready: 2000 - 1 - 393})
+		c := b.store.count()
+		if c[issuance.Submitted] != 1 || c[issuance.Unknown] > 200+100+50+25+12+6 || c[issuance.Unknown]+c[issuance.Ready] != 1999 {
+			t.Errorf("states %v after requests of %v orders", c, b.sizes())
+		}
 	})
 }
 
@@ -395,7 +398,7 @@ func TestBatchWithoutTheSealingKey(t *testing.T) {
 func TestBatchDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		b := newBatchBench(t, 101, Config{InFlight: 2, Batch: BatchConfig{MaxOrders: 100}},
+		b := newBatchBench(t, 100, Config{InFlight: 2, Batch: BatchConfig{MaxOrders: 100}},
 			func(ctx context.Context, i int, batch []Sending) (BatchReply, error) {
 				switch i {
 				case 2:
@@ -410,7 +413,7 @@ func TestBatchDrain(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || sum.Released != 50 {
 			t.Errorf("%+v, %v", sum, err)
 		}
-		b.check(t, states{issuance.Submitted: 51, issuance.Ready: 50})
+		b.check(t, states{issuance.Submitted: 50, issuance.Ready: 50})
 	})
 }
 
@@ -419,7 +422,7 @@ func TestBatchDrainAtTheLimiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		b := newBatchBench(t, 101, Config{InFlight: 2, Batch: BatchConfig{MaxOrders: 100}}, allOrNothing("ord-00100"))
+		b := newBatchBench(t, 100, Config{InFlight: 2, Batch: BatchConfig{MaxOrders: 100}}, allOrNothing("ord-00100"))
 		b.limiter.limit = make(chan struct{}, 3) // the first order, all the others, and their first half
 		for range cap(b.limiter.limit) {
 			b.limiter.limit <- struct{}{}
@@ -428,7 +431,7 @@ func TestBatchDrainAtTheLimiter(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || sum.Released != 50 {
 			t.Errorf("%+v, %v", sum, err)
 		}
-		b.check(t, states{issuance.Submitted: 51, issuance.Ready: 50})
+		b.check(t, states{issuance.Submitted: 50, issuance.Ready: 50})
 	})
 }
 
