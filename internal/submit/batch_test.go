@@ -281,7 +281,7 @@ func TestBatchOutcomes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBatchBench(t, 10, Config{}, func(ctx context.Context, i int, batch []Sending) (BatchReply, error) {
+				b := newBatchBench(t, 10, Config{InFlight: 1}, func(ctx context.Context, i int, batch []Sending) (BatchReply, error) {
 					if i == 1 {
 						return acceptBatch(ctx, i, batch)
 					}
@@ -307,7 +307,7 @@ func TestBatchOutcomes(t *testing.T) {
 // What was said of each order counts for that order alone.
 func TestBatchResults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBatchBench(t, 5, Config{}, func(ctx context.Context, i int, batch []Sending) (BatchReply, error) {
+		b := newBatchBench(t, 5, Config{InFlight: 1}, func(ctx context.Context, i int, batch []Sending) (BatchReply, error) {
 			reply, _ := acceptBatch(ctx, i, batch)
 			if i > 1 {
 				reply.Results[0] = BatchResult{Err: &retry.Error{Class: retry.Refused, Code: "E"}}
@@ -331,7 +331,7 @@ func TestABatchReplyThatProvesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBatchBench(t, 5, Config{}, func(ctx context.Context, i int, batch []Sending) (BatchReply, error) {
+				b := newBatchBench(t, 5, Config{InFlight: 1}, func(ctx context.Context, i int, batch []Sending) (BatchReply, error) {
 					if i == 1 {
 						return acceptBatch(ctx, i, batch)
 					}
@@ -368,7 +368,7 @@ func TestUnclearBatchesGetSmaller(t *testing.T) {
 
 func TestBatchPayloads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBatchBench(t, 10, Config{}, acceptBatch)
+		b := newBatchBench(t, 10, Config{InFlight: 1}, acceptBatch)
 		b.store.payloads[b.store.orders[0].Ref] = nil
 		b.store.payloads[b.store.orders[5].Ref] = []byte("of another order")
 		if _, err := b.RunOnce(t.Context()); err != nil {
@@ -384,7 +384,7 @@ func (keylessOpener) Open(_, _ []byte) ([]byte, error) { return nil, &sealed.Unk
 
 func TestBatchWithoutTheSealingKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBatchBench(t, 10, Config{}, acceptBatch)
+		b := newBatchBench(t, 10, Config{InFlight: 1}, acceptBatch)
 		b.Opener = keylessOpener{}
 		if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrPayloads) {
 			t.Errorf("got %v", err)
@@ -398,7 +398,7 @@ func TestBatchWithoutTheSealingKey(t *testing.T) {
 func TestBatchDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		b := newBatchBench(t, 100, Config{InFlight: 2, Batch: BatchConfig{MaxOrders: 100}},
+		b := newBatchBench(t, 100, Config{InFlight: 1, Batch: BatchConfig{MaxOrders: 100}},
 			func(ctx context.Context, i int, batch []Sending) (BatchReply, error) {
 				switch i {
 				case 2:
@@ -422,7 +422,7 @@ func TestBatchDrainAtTheLimiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		b := newBatchBench(t, 100, Config{InFlight: 2, Batch: BatchConfig{MaxOrders: 100}}, allOrNothing("ord-00100"))
+		b := newBatchBench(t, 100, Config{InFlight: 1, Batch: BatchConfig{MaxOrders: 100}}, allOrNothing("ord-00100"))
 		b.limiter.limit = make(chan struct{}, 3) // the first order, all the others, and their first half
 		for range cap(b.limiter.limit) {
 			b.limiter.limit <- struct{}{}
