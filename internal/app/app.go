@@ -179,10 +179,11 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.scheduler, err = schedule.New(schedule.Config{
 		Jobs: a.jobs, Ledger: a.store, Session: session, Log: a.log, Clock: scheduleClock,
 		Stages: map[string]schedule.Stage{
-			schedule.StagePickup: a.pickup,
-			schedule.StageSubmit: a.submit,
-			schedule.StageTrack:  a.track,
-			schedule.StageReport: a.report,
+			schedule.StagePickup:    a.pickup,
+			schedule.StageSubmit:    a.submit,
+			schedule.StageTrack:     a.track,
+			schedule.StageReport:    a.report,
+			schedule.StageRetention: a.erase,
 		},
 	})
 	if err != nil {

@@ -59,6 +59,7 @@ type Config struct {
 	Sources       []Source      `yaml:"sources"`
 	Reports       Reports       `yaml:"reports"`
 	Notifications Notifications `yaml:"notifications"`
+	Retention     Retention     `yaml:"retention"`
 }
 
 // Log says what is logged to standard error, and how.
@@ -125,6 +126,22 @@ type Notifications struct {
 	MaxInFlight int `yaml:"max_in_flight"`
 	// Timeout bounds reading and answering one notification. Default: 15s.
 	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Retention says how many days what is no longer needed is kept before the
+// retention job erases it. Orders, events, totals and what was delivered stay.
+type Retention struct {
+	// PayloadDays is how long the sealed requests of refused and cancelled
+	// orders are kept after their batch has settled: until then they can be sent
+	// again. Those of orders that D1 has go at once. Default: 30.
+	PayloadDays int `yaml:"payload_days"`
+	// NotificationDays is how long the sealed bodies of D1's notifications are
+	// kept. What they said is applied and stays. Default: 90.
+	NotificationDays int `yaml:"notification_days"`
+	// RunDays is how long the runs of jobs are kept in the ledger. Default: 400.
+	RunDays int `yaml:"run_days"`
+	// IdleRunDays is the same for runs that found nothing to do. Default: 7.
+	IdleRunDays int `yaml:"idle_run_days"`
 }
 
 // Load reads, completes and checks the configuration file. The error is a
