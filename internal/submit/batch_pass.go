@@ -25,13 +25,28 @@ type groups struct {
 // sendGroups is the worker of the batch mode.
 func (p *pass) sendGroups(going, calls context.Context) {
 	for p.awaitWork() {
-		if !p.lanes.enter(going) {
-			p.abandon()
-			continue
-		}
 		p.sendGroup(going, calls)
-		p.lanes.leave()
 	}
+}
+
+// permit waits until a request may be sent: for a lane and for the rate. In
+// between it asks whether there is still something to send, as a slot of the
+// rate is not given back. It reports false when there is not, or the run is over.
+func (p *pass) permit(going context.Context, wanted func() bool) (done func(), ok bool) {
+	if !p.lanes.enter(going) {
+		return nil, false
+	}
+	if !wanted() {
+		p.lanes.leave()
+		return nil, false
+	}
+	release, err := p.Limiter.Acquire(going)
+	if err != nil {
+		p.stop(fmt.Errorf("wait for the rate limit: %w", err))
+		p.lanes.leave()
+		return nil, false
+	}
+	return func() { release(); p.lanes.leave() }, true
 }
 
 // awaitWork waits until there is an order to send, and puts it aside, so that
@@ -128,29 +143,21 @@ func (w waiting) share() int { return len(w.Payload) + len(w.CardID) + perOrder 
 // a whole is sent again in halves, down to the order that is to blame; nothing
 // of it was ordered, so nothing is ordered twice.
 func (p *pass) sendGroup(going, calls context.Context) {
-	if !p.someAside() {
-		return // another worker was faster
-	}
-	done, err := p.Limiter.Acquire(going)
-	if err != nil {
-		p.stop(fmt.Errorf("wait for the rate limit: %w", err))
-		p.abandon()
+	done, ok := p.permit(going, p.someAside) // another worker may be faster
+	if !ok {
+		if going.Err() != nil {
+			p.abandon()
+		}
 		return
 	}
 	group := p.gather() // only now, so that it is as full as it can be
 	p.hintLow()
-	orders, err := p.open(group)
-	if err != nil || len(orders) == 0 {
-		done()
-		return
-	}
-	pieces := [][]sending{orders}
+	pieces := p.open(group)
 	for len(pieces) > 0 {
 		piece := pieces[len(pieces)-1]
 		pieces = pieces[:len(pieces)-1]
 		if done == nil {
-			if done, err = p.Limiter.Acquire(going); err != nil {
-				p.stop(fmt.Errorf("wait for the rate limit: %w", err))
+			if done, ok = p.permit(going, func() bool { return true }); !ok {
 				p.giveBackAll(piece)
 				continue
 			}
@@ -162,6 +169,9 @@ func (p *pass) sendGroup(going, calls context.Context) {
 		done()
 		done = nil
 	}
+	if done != nil {
+		done()
+	}
 }
 
 // sending is an opened order.
@@ -170,9 +180,10 @@ type sending struct {
 	body []byte
 }
 
-// open opens the sealed requests of a group. What cannot be opened is held;
-// when a key is missing the run is over and all of it is given back.
-func (p *pass) open(group []waiting) ([]sending, error) {
+// open opens the sealed requests of a group, which is then one piece, or none.
+// What cannot be opened is held; when a key is missing the run is over and all
+// of it is given back.
+func (p *pass) open(group []waiting) (pieces [][]sending) {
 	orders := make([]sending, 0, len(group))
 	for i, w := range group {
 		body, err := p.Opener.Open(w.Payload, []byte(p.IssuerID+"/"+w.OrderID))
@@ -182,7 +193,7 @@ func (p *pass) open(group []waiting) ([]sending, error) {
 			for _, w := range group[i:] {
 				p.giveBack(w.Ref)
 			}
-			return nil, err
+			return nil
 		}
 		if err != nil {
 			p.learn(answer{kind: unopened})
@@ -191,7 +202,10 @@ func (p *pass) open(group []waiting) ([]sending, error) {
 		}
 		orders = append(orders, sending{w, body})
 	}
-	return orders, nil
+	if len(orders) == 0 {
+		return nil
+	}
+	return [][]sending{orders}
 }
 
 // request sends a piece of a group. It reports true when D1 took none of it

@@ -459,6 +459,36 @@ func TestBatchLooksAtOldClaimsAgain(t *testing.T) {
 	})
 }
 
+// While the store takes no outcomes nothing more is sent, no halves either.
+func TestHalvesWaitForTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		down := func() bool { at := time.Since(start); return at > time.Second && at < 20*time.Second }
+		late := 0
+		b := newBatchBench(t, 200, Config{InFlight: 1, Batch: BatchConfig{MaxOrders: 199}},
+			func(ctx context.Context, i int, batch []Sending) (BatchReply, error) {
+				if down() && time.Since(start) > 6*time.Second {
+					late++
+				}
+				wait(600 * time.Millisecond)
+				return allOrNothing("ord-00007", "ord-00100")(ctx, i, batch)
+			})
+		b.store.fail = func(op string) error {
+			if op == "record" && down() {
+				return errStore
+			}
+			return nil
+		}
+		if _, err := b.RunOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.check(t, states{issuance.Submitted: 198, issuance.Refused: 2})
+		if late > 0 {
+			t.Errorf("%d requests were sent while the store was down", late)
+		}
+	})
+}
+
 // One request is one slot of the rate, also when a batch is halved.
 func TestABatchIsOneSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
