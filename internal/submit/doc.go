@@ -33,7 +33,8 @@
 // request takes one slot of the rate, and holds as many orders as are claimed
 // and as there is room for, never two of the same card. What became of it is
 // told order by order, or for all at once: one that is lost makes all its orders
-// unknown, each to be asked about.
+// unknown, each to be asked about. Its correlation id is that of its first order
+// and how many there are.
 //
 // A request that D1 refuses as a whole has ordered nothing. It is halved and its
 // parts are sent, and so on down to the order that is to blame, which alone is
