@@ -35,10 +35,10 @@ func checkParts(cfg *config.Config) []error {
 		errs = append(errs, d.Close())
 	}
 	for _, c := range cfg.Issuers {
-		if _, err := newEncoder(c.D1, cfg.IssuanceProducts()); err != nil {
+		if _, err := newEncoder(c.D1, cfg.IssuanceProducts(), nil); err != nil {
 			errs = append(errs, fmt.Errorf("issuer %s: %w", c.ID, err))
 		}
-		client, err := newClient(c, time.Now)
+		client, err := newClient(c, time.Now, nil)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("issuer %s: %w", c.ID, err))
 			continue

@@ -53,11 +53,12 @@ func openDrop(c config.Drop) (drop.Drop, error) {
 // between the stages.
 func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) (*issuer, error) {
 	i := &issuer{Issuer: c}
+	warn := func(err error) { a.log.Warn().Str("issuer", c.ID).Err(err).Msg("D1: somebody should see to this") }
 	var err error
-	if i.encoder, err = newEncoder(c.D1, a.products); err != nil {
+	if i.encoder, err = newEncoder(c.D1, a.products, warn); err != nil {
 		return nil, err
 	}
-	if i.client, err = newClient(c, a.now); err != nil {
+	if i.client, err = newClient(c, a.now, warn); err != nil {
 		return nil, err
 	}
 	limiter, err := ratelimit.New(a.store, "d1/"+c.ID, ratelimit.Config{
@@ -108,38 +109,32 @@ func askAbout(ctx context.Context, limiter *ratelimit.Limiter, client *d1.Client
 	return err
 }
 
-func newEncoder(c config.D1, products map[string]issuance.Product) (*d1.Encoder, error) {
-	keys := make([]d1.JWEKey, len(c.JWEKeys))
+func newEncoder(c config.D1, products map[string]issuance.Product, warn func(error)) (*d1.Encoder, error) {
+	files := make([]d1.JWEFile, len(c.JWEKeys))
 	for i, k := range c.JWEKeys {
 		path, err := k.File.Path()
-		if err == nil {
-			keys[i], err = d1.LoadJWEKey(path, k.KeyID)
-		}
 		if err != nil {
 			return nil, invalid(err)
 		}
+		files[i] = d1.JWEFile{ID: k.KeyID, Path: path}
 	}
-	e, err := d1.NewEncoder(d1.EncoderConfig{JWEKeys: keys, Products: products})
+	e, err := d1.NewEncoder(d1.EncoderConfig{JWEFiles: files, Products: products, Warn: warn})
 	return e, invalid(err)
 }
 
-func newClient(c config.Issuer, now func() time.Time) (*d1.Client, error) {
+func newClient(c config.Issuer, now func() time.Time, warn func(error)) (*d1.Client, error) {
 	keyPath, err := c.D1.Token.KeyFile.Path()
-	if err != nil {
-		return nil, invalid(err)
-	}
-	key, err := d1.LoadSigningKey(keyPath)
 	if err != nil {
 		return nil, invalid(err)
 	}
 	cfg := d1.Config{
 		IssuerID: c.ID, BaseURL: c.D1.BaseURL, TokenURL: c.D1.TokenURL,
-		Token: d1.Token{KeyID: c.D1.Token.KeyID, Key: key, Audience: c.D1.Token.Audience,
+		Token: d1.Token{KeyID: c.D1.Token.KeyID, KeyFile: keyPath, Audience: c.D1.Token.Audience,
 			Subject: c.D1.Token.Subject, Lifetime: c.D1.Token.Lifetime},
-		Timeout: c.D1.RequestTimeout, InFlight: c.Rate.InFlight + c.Submit.Batch.InFlight, Now: now,
+		Timeout: c.D1.RequestTimeout, InFlight: c.Rate.InFlight + c.Submit.Batch.InFlight, Now: now, Warn: warn,
 	}
 	if u, err := url.Parse(c.D1.BaseURL); err == nil && u.Scheme == "https" {
-		if cfg.TLS, err = clientTLS(c.D1.TLS); err != nil {
+		if cfg.TLSFiles, err = tlsFiles(c.D1.TLS); err != nil {
 			return nil, invalid(err)
 		}
 	}
@@ -147,14 +142,11 @@ func newClient(c config.Issuer, now func() time.Time) (*d1.Client, error) {
 	return client, invalid(err)
 }
 
-func clientTLS(c config.TLS) (*tls.Config, error) {
+func tlsFiles(c config.TLS) (d1.TLSFiles, error) {
 	cert, err1 := c.CertFile.Path()
 	key, err2 := c.KeyFile.Path()
 	ca, err3 := c.CAFile.Path()
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return nil, err
-	}
-	return d1.LoadTLS(d1.TLSFiles{Cert: cert, Key: key, CA: ca})
+	return d1.TLSFiles{Cert: cert, Key: key, CA: ca}, errors.Join(err1, err2, err3)
 }
 
 // listen binds the address for notifications; Serve answers there.

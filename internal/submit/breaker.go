@@ -50,9 +50,6 @@ func (r *Runner) turn(to BreakerState, why error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.outage = to == Open || b.outage && to != Closed
-	if to == Closed {
-		b.unclear = ""
-	}
 	if b.shown.State == to {
 		return
 	}

@@ -18,7 +18,9 @@
 //	usable answer
 //
 // Productions of the card that name another request belong to another order and
-// count as nothing.
+// count as nothing. A plain 500 may be about the order, or all that a D1 has to
+// say that is down: it counts as no usable answer when D1 answered about another
+// order in the same slice, or has said nothing else about this one for hours.
 //
 // # A silent order
 //
