@@ -27,6 +27,25 @@
 //
 // A request that cannot be opened is held with PAYLOAD_LOST.
 //
+// # In batches
+//
+// With [Deps.SendBatch] many orders go in one request; all else is as above. A
+// request takes one slot of the rate, and holds as many orders as are claimed
+// and as there is room for, never two of the same card. What became of it is
+// told order by order, or for all at once: one that is lost makes all its orders
+// unknown, each to be asked about. Its correlation id is that of its first order
+// and how many there are.
+//
+// A request that D1 refuses as a whole has ordered nothing. It is halved and its
+// parts are sent, and so on down to the order that is to blame, which alone is
+// refused. That holds for one that is too large as well, and makes all later
+// ones smaller. The first request of a run is one order alone. After it they are
+// full; trouble halves the next ones, success doubles them again, so that a file
+// full of mistakes and a D1 whose answers get lost cost little.
+//
+// A set-up that is wrong for some orders only may refuse a full request's worth
+// of them before it is noticed.
+//
 // # When a run stops early
 //
 // A run begins with one order alone, and goes wide when D1 has accepted one:
