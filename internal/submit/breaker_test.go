@@ -110,7 +110,7 @@ func TestDeadButForTokens(t *testing.T) {
 			t.Errorf("%d questions and %d tokens", p.asked, p.tokens)
 		}
 		p.orders = &retry.Error{Class: retry.Refused, Status: 404, Code: "HTTP_404"} // any answer will do
-		b.store.fail = func(op string) error { p.orders = nil; return nil }
+		b.store.fail = func(string) error { p.orders = nil; return nil }
 		if sum, err := b.RunOnce(t.Context()); err != nil || sum.Submitted != 501-unknown {
 			t.Errorf("summary %+v, error %v", sum, err)
 		}

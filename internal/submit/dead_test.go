@@ -26,6 +26,7 @@ type illness struct {
 
 // newIll returns a rig with an illness in front of D1.
 func newIll(t *testing.T) (*rig, *illness) {
+	t.Helper()
 	front := &illness{healed: make(chan struct{})}
 	r := newRig(t, d1sim.Settings{Duplicates: d1sim.DuplicatesBlind}, func(next http.Handler) http.Handler { front.next = next; return front })
 	t.Cleanup(func() {

@@ -195,7 +195,7 @@ func TestIdleRunsAreQuiet(t *testing.T) {
 		if b.log.Reset(); len(b.store.slices) > 3 {
 			t.Errorf("%d claims", len(b.store.slices))
 		}
-		b.store.fail = func(op string) error { return errStore }
+		b.store.fail = func(string) error { return errStore }
 		if _, err := b.RunOnce(t.Context()); !errors.Is(err, errStore) {
 			t.Errorf("error %v", err)
 		}
