@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,9 +170,9 @@ func TestCutOffPasses(t *testing.T) {
 func TestClockLeavesTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, 200, Config{InFlight: 1, ClaimSize: 5}, slowly).queued(until(60), 0)
-		var shift time.Duration
-		b.Now = func() time.Time { return time.Now().Add(shift) }
-		time.AfterFunc(20*time.Second, func() { shift = 3 * time.Hour })
+		var shift atomic.Int64
+		b.Now = func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
+		time.AfterFunc(20*time.Second, func() { shift.Store(int64(3 * time.Hour)) })
 		sum, err := b.RunOnce(t.Context())
 		if err != nil || sum.Submitted < 20 || sum.Submitted > 30 {
 			t.Errorf("summary %+v, error %v", sum, err)
