@@ -58,6 +58,23 @@
 // refusals that led to the stop stay refused: D1 did say no. The next run stops
 // at the first order that is refused for the same reason.
 //
+// # When D1 is dead
+//
+// A run that found D1 dead leaves the circuit breaker open, see [Breaker]. The
+// next run begins with a request for a token and, when an order got no answer,
+// with a question about that one. Only when both are answered it claims, and
+// its first order goes alone: if that one is not answered either, the run ends
+// there. So an outage costs a few orders of unknown outcome when it begins, and
+// none while it lasts. A process begins with a token before its first claim.
+//
+// # Hours
+//
+// [Config.Hours] may close altogether or to orders that are not urgent. A run
+// whose hours end claims nothing more, drains, and ends without an error; what
+// it had claimed is ready again. Runs outside the hours are idle, with the time
+// they open again in [Summary.OpensAt]. A [Forecast] at the beginning of a run
+// and every ten minutes tells in time what will not be finished.
+//
 // # Draining
 //
 // When the context ends, nothing new is claimed or sent. Requests in flight have
