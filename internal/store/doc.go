@@ -50,7 +50,7 @@
 // mean nothing to us are counted ([Store.StrangeWords]).
 //
 // News goes before the loading of files, which is done in large writes one after
-// another: while many others write, loading gets a fifth of the writer's time.
+// another: while many others write, loading gets an eighth of the writer's time.
 //
 // # History
 //
