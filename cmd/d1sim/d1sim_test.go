@@ -314,6 +314,27 @@ func TestExampleIsComplete(t *testing.T) {
 	}
 }
 
+// The README explains every fault, and every setting there is by name.
+func TestReadmeIsComplete(t *testing.T) {
+	b, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	faults := yamlKeys(reflect.TypeFor[d1sim.Faults]())
+	for _, key := range append(faults, "latency", "rate_limit", "status_lag", "duplicates", "batch_answer", "client_certificate",
+		"production", "changes", "notification_retry_plan") {
+		if !bytes.Contains(b, []byte("`"+key+"`")) {
+			t.Errorf("the README lacks %s", key)
+		}
+	}
+	for _, mode := range []string{d1sim.BatchPerCard, d1sim.BatchAll, d1sim.BatchAccepted, d1sim.CertificateRequired,
+		d1sim.CertificateNamed, d1sim.RetryAfterSeconds, d1sim.RetryAfterDate, d1sim.RetryAfterNone} {
+		if !bytes.Contains(b, []byte("`"+mode+"`")) {
+			t.Errorf("the README lacks the mode %s", mode)
+		}
+	}
+}
+
 func yamlKeys(typ reflect.Type) []string {
 	var keys []string
 	for typ.Kind() == reflect.Slice {

@@ -83,6 +83,7 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 	or(c, key+".track.unclear_asks", &i.Track.UnclearAsks, 8)
 	or(c, key+".track.silent_after", &i.Track.SilentAfter, 24*time.Hour)
 	or(c, key+".track.budget", &i.Track.Budget, 2000)
+	or(c, key+".track.daily_budget", &i.Track.DailyBudget, 20_000)
 	i.Report.check(c, key+".report", i.ID, cfg)
 }
 

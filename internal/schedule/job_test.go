@@ -63,7 +63,7 @@ func TestBuiltinJobs(t *testing.T) {
 	for _, j := range all {
 		names = append(names, j.Name)
 	}
-	if diff := cmp.Diff([]string{"pickup", "report", "status", "submit", "track"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"pickup", "report", "retention", "status", "submit", "track"}, names); diff != "" {
 		t.Error(diff)
 	}
 	readme, err := os.ReadFile("../../jobs/README.md")

@@ -88,7 +88,7 @@ func (s *Store) ProductTotals(ctx context.Context, no issuance.BatchNo) (map[str
 		var state issuance.State
 		var p issuance.Production
 		var n int64
-		if err := row.Scan(&product, &state, &p.Status, &p.Failed, &n); err != nil {
+		if err := row.Scan(&product, &state, &p.Status, &p.Failed, &p.NoShipment, &n); err != nil {
 			return err
 		}
 		t := totals[product]
@@ -96,7 +96,8 @@ func (s *Store) ProductTotals(ctx context.Context, no issuance.BatchNo) (map[str
 		t.Add(state, p.Phase(), n)
 		totals[product] = t
 		return nil
-	}, `SELECT product_id, state, status, failed, count(*) FROM orders WHERE ref BETWEEN $1 AND $2 GROUP BY product_id, state, status, failed`,
+	}, `SELECT product_id, state, status, failed, no_shipment, count(*) FROM orders
+		WHERE ref BETWEEN $1 AND $2 GROUP BY product_id, state, status, failed, no_shipment`,
 		first, last)
 	return totals, wrap("count orders", err)
 }
@@ -156,12 +157,12 @@ func (s *Store) OrderByRef(ctx context.Context, ref issuance.Ref) (issuance.Orde
 	return found[0], nil
 }
 
-const eventColumns = `e.id, e.ref, e.batch_no, e.kind, e.from_value, e.to_value, e.at, e.stage, e.session, e.operator, e.code, e.reason, e.attempt`
+const eventColumns = `e.id, e.ref, e.batch_no, e.kind, e.from_value, e.to_value, e.at, e.stage, e.session, e.operator, e.code, e.reason, e.attempt, e.said_at`
 
 func scanEvent(row scanner) (e issuance.Event, err error) {
-	var at int64
-	err = row.Scan(&e.ID, &e.Ref, &e.Batch, &e.Kind, &e.From, &e.To, &at, &e.Stage, &e.Session, &e.Operator, &e.Code, &e.Reason, &e.Attempt)
-	e.At = fromMicros(at)
+	var at, said int64
+	err = row.Scan(&e.ID, &e.Ref, &e.Batch, &e.Kind, &e.From, &e.To, &at, &e.Stage, &e.Session, &e.Operator, &e.Code, &e.Reason, &e.Attempt, &said)
+	e.At, e.Said = fromMicros(at), fromMicros(said)
 	return e, err
 }
 

@@ -40,7 +40,7 @@ func (r *Runner) ask(parent context.Context, slice []issuance.Order) ([]reply, e
 		case a.err != nil && a.err.Class == retry.Stop:
 			stop(fmt.Errorf("%w: %s", ErrSetUp, a.err.Code))
 		case a.err != nil && a.err.Unavailable:
-			if unreachable++; unreachable >= r.UnreachableStop {
+			if unreachable++; unreachable >= r.UnreachableStop && !mayBeTheOrders(a.err) {
 				stop(fmt.Errorf("%w: not reached %d times in a row", ErrUnavailable, unreachable))
 			}
 		default:
@@ -115,6 +115,9 @@ func (r *Runner) productionStatus(ctx context.Context, cardID string) (operation
 	return r.Issuer.ProductionStatus(ctx, cardID, "track-"+rand.Text())
 }
 
+// mostNamed is how many orders a run names in the log; the others are counted.
+const mostNamed = 20
+
 // recordLimit bounds how long recording may go on after the run was told to end.
 const recordLimit = 30 * time.Second
 
@@ -125,6 +128,7 @@ func (r *Runner) record(ctx context.Context, replies []reply, sum *Summary) erro
 	defer cancel()
 	var heard []issuance.Heard
 	var outcomes []issuance.Outcome
+	charge(replies, r.Now())
 	for _, a := range replies {
 		sum.Asked++
 		v := r.judge(a, r.Now())
@@ -133,7 +137,11 @@ func (r *Runner) record(ctx context.Context, replies []reply, sum *Summary) erro
 			sum.Errors++
 		}
 		if v.hear {
-			heard = append(heard, issuance.Heard{Ref: a.order.Ref, Operations: v.operations})
+			heard = append(heard, issuance.Heard{Ref: a.order.Ref, Operations: v.operations, Missing: v.kind == missing})
+		}
+		if v.kind == missing && a.order.NotFound == 0 && sum.Missing <= mostNamed {
+			r.Log.Warn().Str("stage", stage).Str("issuer", r.IssuerID).Str("order", a.order.OrderID).
+				Msg("D1 had accepted an order and does not know it")
 		}
 		if v.decide {
 			outcomes = append(outcomes, v.outcome)

@@ -115,7 +115,8 @@ func (s *Simulator) decide(q *request, p *Production) (outcome, uint8) {
 	for _, c := range []struct {
 		share float64
 		o     outcome
-	}{{p.DataException, dataException}, {p.Cancelled, cancelled}, {p.OnHold, onHold}, {p.Late, late}} {
+	}{{p.DataException, dataException}, {p.Cancelled, cancelled}, {p.OnHold, onHold}, {p.Late, late},
+		{p.Exception, exception}, {p.Returned, returned}} {
 		if u < c.share {
 			return c.o, jitter
 		}

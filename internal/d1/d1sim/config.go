@@ -57,6 +57,9 @@ type Config struct {
 	// BatchPath follows {BankingPath}/issuers/{issuerId}.
 	// Default /physicalCards/operations:production, assumed.
 	BatchPath string
+	// ChangePath follows {BankingPath}/issuers/{issuerId}/physicalCards/{cardId}.
+	// Default /operations:updateOrder, assumed.
+	ChangePath string
 	// NamePattern is what may be embossed. Default ^[a-zA-Z. '/-]{0,26}$: what
 	// Thales documents for its sister API, and apostrophe and slash (assumed).
 	NamePattern string
@@ -198,6 +201,7 @@ func (c Config) withDefaults() Config {
 	def(&c.TokenPath, "/authz/v1/oauth2/token")
 	def(&c.BankingPath, "/banking/v1")
 	def(&c.BatchPath, "/physicalCards/operations:production")
+	def(&c.ChangePath, "/operations:updateOrder")
 	def(&c.TokenLifetime, 900*time.Second)
 	def(&c.ClockSkew, 5*time.Second)
 	def(&c.MaxBody, 64<<10)

@@ -64,6 +64,8 @@ func reason(r *record, st step) string {
 		return reasons[int(r.jitter)%len(reasons)]
 	case cardOnHold:
 		return "STOCK_UNAVAILABLE"
+	case cardException:
+		return "CARD_DAMAGED"
 	}
 	return ""
 }
@@ -72,7 +74,7 @@ func operationStatus(st step) string {
 	switch {
 	case st.failed:
 		return "FAILED"
-	case st.status == cardShipped:
+	case st.status == cardShipped, st.status == cardReturned:
 		return "SUCCESSFUL"
 	}
 	return "PENDING"

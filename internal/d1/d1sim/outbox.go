@@ -104,14 +104,9 @@ func (o *outbox) add(order uint32, stage uint8, last bool) {
 	old, full := o.held[order]
 	switch {
 	case o.hit(l, lostNotifications, f.LostNotifications):
-		o.n.lost++
-		e := o.event(it)
-		e.fault = lostNotifications
-		o.sim.events.add(&e)
+		o.lose(it)
 	case o.hit(l, delayedNotifications, f.DelayedNotifications):
-		it.at += f.DelayedFor.Microseconds()
-		o.later.push(it)
-		o.n.pending++
+		o.delay(it, f.DelayedFor)
 	case !full && !last && o.hit(l, reorderedNotifications, f.ReorderedNotifications):
 		o.held[order] = it
 		o.n.pending++
@@ -131,6 +126,19 @@ func (o *outbox) add(order uint32, stage uint8, last bool) {
 		delete(o.held, order)
 	}
 	o.poke()
+}
+
+func (o *outbox) lose(it item) {
+	o.n.lost++
+	e := o.event(it)
+	e.fault = lostNotifications
+	o.sim.events.add(&e)
+}
+
+func (o *outbox) delay(it item, d time.Duration) {
+	it.at += d.Microseconds()
+	o.later.push(it)
+	o.n.pending++
 }
 
 // hit decides whether a fault meets a notification. The simulator's lock is held.
@@ -164,9 +172,22 @@ func (o *outbox) addChange(issuer uint16, n uint32) {
 	if set.NotificationURL == "" {
 		return
 	}
+	f, q := &set.Faults, &o.queues[issuer]
+	it := item{at: time.Now().Add(set.NotificationDelay).UnixMicro(), order: n, change: true, issuer: issuer}
+	l := o.sim.dice.luck(kindChange+kindNotification, o.sim.ledger.at(o.sim.ledger.changes[n].order).ids, n)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.put(&o.queues[issuer], item{at: time.Now().Add(set.NotificationDelay).UnixMicro(), order: n, change: true, issuer: issuer})
+	switch {
+	case o.hit(l, lostNotifications, f.LostNotifications):
+		o.lose(it)
+	case o.hit(l, delayedNotifications, f.DelayedNotifications):
+		o.delay(it, f.DelayedFor)
+	default:
+		o.put(q, it)
+		if o.hit(l, duplicateNotifications, f.DuplicateNotifications) {
+			o.put(q, it)
+		}
+	}
 	o.poke()
 }
 

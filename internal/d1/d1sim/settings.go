@@ -49,6 +49,8 @@ type Settings struct {
 
 	// Share of orders, chosen by issuerRequestId and seed.
 	Production Production `yaml:"production"`
+	// Changes says until when the center takes a change.
+	Changes Changes `yaml:"changes"`
 	// Faults are made at random, share by share.
 	Faults Faults `yaml:"faults"`
 }
@@ -90,17 +92,29 @@ type Latency struct {
 	P99 time.Duration `yaml:"p99"`
 }
 
+// Changes is the center's rule for "pull & change", all of it assumed. The
+// stages are CARD_PROD_REQUESTED, DATA_PREPARED, CARD_PROD_READY,
+// CARD_PROD_ONGOING (and on hold) and CARD_PROD_DONE.
+type Changes struct {
+	CancelUntil string  `yaml:"cancel_until"` // last stage that takes CANCEL. Default CARD_PROD_READY
+	OthersUntil string  `yaml:"others_until"` // and the others. Default CARD_PROD_ONGOING
+	Refused     float64 `yaml:"refused"`      // share refused all the same
+}
+
 // Production says what becomes of the orders.
 type Production struct {
 	DataException float64 `yaml:"data_exception"` // share rejected by data preparation
 	OnHold        float64 `yaml:"on_hold"`        // share kept a day longer on hold
 	Late          float64 `yaml:"late"`           // share shipped two days after its due date
 	Cancelled     float64 `yaml:"cancelled"`      // share cancelled before it is made
+	Exception     float64 `yaml:"exception"`      // share spoilt in personalization, for good
+	Returned      float64 `yaml:"returned"`       // share that comes back after the last shipment update
 	// ShipmentUpdates is the number of CARD_SHIPPED repeats with newer
 	// shipment data, the last of them Delivered. Default 2; -1: none.
 	ShipmentUpdates int `yaml:"shipment_updates"`
 	// Outcomes decides single orders: issuerRequestId to DATA_EXCEPTION,
-	// CARD_PROD_ON_HOLD, CARD_PROD_CANCELED or CARD_SHIPPED.
+	// CARD_PROD_ON_HOLD, CARD_PROD_CANCELED, CARD_PROD_EXCEPTION, CARD_RETURNED
+	// or CARD_SHIPPED.
 	Outcomes map[string]string `yaml:"outcomes"`
 }
 
@@ -115,6 +129,8 @@ func (s Settings) withDefaults() Settings {
 	def(&s.BatchAnswer, BatchPerCard)
 	s.Faults.defaults()
 	def(&s.Production.ShipmentUpdates, 2)
+	def(&s.Changes.CancelUntil, cardReady)
+	def(&s.Changes.OthersUntil, cardOngoing)
 	if l := &s.Latency; l.P50 == 0 {
 		l.Max = max(l.Max, l.Min)
 	} else {
@@ -171,6 +187,11 @@ func (s *Settings) validateProduction() error {
 	if n := s.Production.ShipmentUpdates; n < -1 || n > 50 {
 		return fmt.Errorf("d1sim: %d shipment updates, want -1 to 50", n)
 	}
+	for _, stage := range []string{s.Changes.CancelUntil, s.Changes.OthersUntil} {
+		if changeStage(stage) < 0 || stage == cardOnHold {
+			return fmt.Errorf("d1sim: changes until %q: not a stage", stage)
+		}
+	}
 	for id, o := range s.Production.Outcomes {
 		if _, ok := outcomeOf(o); !ok {
 			return fmt.Errorf("d1sim: unknown outcome %q of order %q", o, id)
@@ -181,7 +202,7 @@ func (s *Settings) validateProduction() error {
 
 // validateShares looks at every number that is a share: all of them are.
 func (s *Settings) validateShares() error {
-	for _, part := range []reflect.Value{reflect.ValueOf(s.Production), reflect.ValueOf(s.Faults)} {
+	for _, part := range []reflect.Value{reflect.ValueOf(s.Production), reflect.ValueOf(s.Changes), reflect.ValueOf(s.Faults)} {
 		for i := range part.NumField() {
 			f := part.Field(i)
 			if !f.CanFloat() {

@@ -147,7 +147,7 @@ func (s *Simulator) Handler() http.Handler {
 	// Thales' reference and Thales' how-to spell the paths differently.
 	for _, cards := range []string{"/physicalCards/{cardId}/", "/physicalcards/{cardId}/"} {
 		mux.HandleFunc("POST "+base+cards+"operations:production", s.serveOrder)
-		mux.HandleFunc("POST "+base+cards+"operations:updateOrder", s.serveChange)
+		mux.HandleFunc("POST "+base+strings.TrimSuffix(cards, "/")+s.cfg.ChangePath, s.serveChange)
 		for _, status := range []string{"productionStatus", "productionstatus"} {
 			mux.HandleFunc("GET "+base+cards+status, s.serveStatus)
 		}
