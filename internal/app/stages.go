@@ -37,6 +37,7 @@ func (a *App) pickup(ctx context.Context, task schedule.Task) (schedule.Result, 
 		return schedule.Result{}, err
 	}
 	sum, err := stage.RunOnce(ctx)
+	a.countFiles(sum)
 	return schedule.Result{Summary: sum, Rejected: sum.HasRejects(), Idle: sum.Files == 0 && sum.Released == 0}, classify(err)
 }
 

@@ -106,8 +106,8 @@ func (h *Hours) flags(t time.Time) Phase {
 	}
 	late := h.CutOff != nil && h.CutOff.late(t)
 	return Phase{
-		Normal: open && !(late && h.CutOff.Wait),
-		Urgent: open && !(late && h.CutOff.UrgentWait),
+		Normal: open && (!late || !h.CutOff.Wait),
+		Urgent: open && (!late || !h.CutOff.UrgentWait),
 	}
 }
 

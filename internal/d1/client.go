@@ -47,6 +47,10 @@ type Config struct {
 	// goes on: a new certificate or key that cannot be used, a clock that is
 	// wrong. It holds no secrets. It must not block; nil: nobody is told.
 	Warn func(error)
+	// Observe is told of every request: its endpoint, one of Endpoint…, the HTTP
+	// status, 0 without an answer, and how long it took to come. It must not
+	// block; nil: nobody is told.
+	Observe func(endpoint string, status int, took time.Duration)
 
 	timing *timing  // for tests
 	dial   dialFunc // for tests
@@ -168,6 +172,7 @@ func (c *Client) Order(ctx context.Context, call Call) (string, error) {
 		return "", &retry.Error{Class: retry.Refused, Code: codeBadCardID, Reason: "not sent"}
 	}
 	a, err := c.call(ctx, message{
+		endpoint:      EndpointOrder,
 		method:        http.MethodPost,
 		url:           c.cards + call.CardID + "/operations:production",
 		correlationID: call.CorrelationID,
@@ -188,6 +193,7 @@ func (c *Client) ProductionStatus(ctx context.Context, cardID, correlationID str
 		return nil, &retry.Error{Class: retry.Refused, Code: codeBadCardID, Reason: "not sent"}
 	}
 	a, err := c.call(ctx, message{
+		endpoint:      EndpointStatus,
 		method:        http.MethodGet,
 		url:           c.cards + cardID + "/productionStatus",
 		correlationID: correlationID,
@@ -236,6 +242,7 @@ func (c *Client) Probe(ctx context.Context) error {
 
 // message is one request, as often as it has to be sent.
 type message struct {
+	endpoint                   string // for those who count; see Endpoints
 	method, url, correlationID string
 	body                       []byte
 	limit                      int64 // most bytes of the answer to read
@@ -296,7 +303,9 @@ func (c *Client) send(ctx context.Context, m message, token *bearer) (answer, er
 		req.Header["Content-Type"] = []string{"application/json"}
 		req.Body, req.ContentLength = body, int64(len(m.body))
 	}
+	started := time.Now()
 	resp, err := c.transport.RoundTrip(req)
+	c.cfg.observe(m.endpoint, resp, started)
 	if err != nil {
 		return answer{}, retry.Failed(path.event(err, body.seal()), fmt.Errorf("call D1: %w", err))
 	}

@@ -18,6 +18,16 @@
 // that what was written was not looked at. All else that happens after the first
 // byte is Unknown, unless D1 answered. Every call has a deadline.
 //
+// # In batches
+//
+// [Batches] orders up to 1000 cards in a request. Thales publishes neither the
+// path nor the answer, so both are settings; see [BatchAnswer] for the answers.
+// An item of a list proves something of an order only when it names the order,
+// by issuerRequestId or by a card that no other order of the request is for, and
+// says one thing: an operation id and no error, or an error code that blames the
+// order. Whoever is not named, or named twice with two results, or named by an
+// answer that is cut off, is Unknown.
+//
 // # Never in clear
 //
 // Card data goes into a compact JWE, ECDH-ES with A256GCM, under a fresh

@@ -53,6 +53,7 @@ type grant struct {
 	now       func() time.Time
 	read      func(answer) *retry.Error
 	skew      skew
+	observe   func(endpoint string, resp *http.Response, started time.Time)
 }
 
 var _ oauth2.TokenSource = (*grant)(nil)
@@ -63,7 +64,7 @@ func newGrant(cfg Config, transport http.RoundTripper) (*grant, error) {
 		url: cfg.TokenURL, subject: t.Subject, lifetime: t.Lifetime,
 		transport: transport, now: cfg.Now,
 		read: (&Client{cfg: cfg}).failure,
-		skew: skew{warn: cfg.Warn},
+		skew: skew{warn: cfg.Warn}, observe: cfg.observe,
 	}
 	if g.subject == "" {
 		g.subject = cfg.IssuerID
@@ -165,7 +166,9 @@ func (g *grant) ask(ctx context.Context) (answer, error) {
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	var path route
+	started := time.Now()
 	resp, err := g.transport.RoundTrip(req.WithContext(path.trace(ctx)))
+	g.observe(EndpointToken, resp, started)
 	if err != nil {
 		return answer{}, tokenFailure(retry.Transport(fmt.Errorf("fetch token: %w", err), false))
 	}

@@ -246,7 +246,7 @@ func TestBalanceSees(t *testing.T) {
 // must find its rows by index.
 func TestPlans(t *testing.T) {
 	s := loadedStore(t)
-	queries := []string{sqlOpenBatches, sqlUnknown, sqlWatched, sqlAdvance, sqlOrder, sqlNotLive}
+	queries := []string{sqlOpenBatches, sqlUnknown + isDue + sqlUnknownOrder, sqlWatched, sqlAdvance, sqlOrder, sqlNotLive}
 	must(t, s.write(t.Context(), "collect", func(tx *tx) error {
 		for q := range tx.stmts.known {
 			queries = append(queries, q)

@@ -188,3 +188,29 @@ func batchNight(t *testing.T, answer d1.BatchAnswer, seed uint64) {
 		t.Error("no answer was spoilt")
 	}
 }
+
+// A D1 that refuses what it has already: in a batch of all or nothing that
+// refuses the others with it, which must be ordered all the same, and the one
+// that D1 has is submitted and not refused.
+func TestBatchesAgainstARejectingD1(t *testing.T) {
+	t.Parallel()
+	const orders = 60
+	r := newRig(t, d1sim.Settings{Duplicates: d1sim.DuplicatesReject, BatchAnswer: d1sim.BatchAll,
+		Faults: d1sim.Faults{ResetAfter: 0.3}, StatusLag: time.Hour})
+	n := r.startWith(t.Context(), submit.Config{InFlight: 2, Settle: time.Millisecond, RetryWait: time.Millisecond,
+		UnknownStop: 1000, UnreachableStop: 1000, Batch: submit.BatchConfig{MaxOrders: 8}}, r.batchDeps(d1.BatchAllOrNothing))
+	n.load(t.Context(), orders)
+	// productionStatus knows nothing yet, so that orders are sent again that D1 has.
+	for i := 0; r.sim.Summary().RequestsReceived < 200; i++ {
+		if n.finish(t, 1); i > 1000 {
+			t.Fatal("too little was sent again")
+		}
+	}
+	r.must(r.sim.Adjust(func(s *d1sim.Settings) { s.StatusLag, s.Faults.ResetAfter = 0, 0 }))
+	if c := n.finish(t, 200); c[issuance.Submitted] != orders {
+		t.Errorf("states: %v", c)
+	}
+	if sum := r.sim.Summary(); sum.CardsProduced != orders {
+		t.Errorf("%d cards produced for %d orders", sum.CardsProduced, orders)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 // patient is a D1 that can be taken ill, part by part.
 type patient struct {
+	mu            sync.Mutex
 	token, orders error // what they answer
 	tokens, asked int   // how often they were
 	cards         []string
@@ -30,6 +32,8 @@ func (p *patient) wire(b *bench) {
 }
 
 func (p *patient) answer(ctx context.Context, i int, c issuance.Claim) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.token != nil {
 		return "", p.token
 	}
@@ -87,7 +91,9 @@ func TestDeadButForTokens(t *testing.T) {
 		p := &patient{}
 		b := newBench(t, 1000, Config{InFlight: 4, Settle: 24 * time.Hour}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
 			if i == 500 {
+				p.mu.Lock()
 				p.orders = dead
+				p.mu.Unlock()
 			}
 			return p.answer(ctx, i, c)
 		})
@@ -110,7 +116,14 @@ func TestDeadButForTokens(t *testing.T) {
 			t.Errorf("%d questions and %d tokens", p.asked, p.tokens)
 		}
 		p.orders = &retry.Error{Class: retry.Refused, Status: 404, Code: "HTTP_404"} // any answer will do
-		b.store.fail = func(op string) error { p.orders = nil; return nil }
+		b.store.fail = func(op string) error {
+			if op == "claim" {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.orders = nil
+			}
+			return nil
+		}
 		if sum, err := b.RunOnce(t.Context()); err != nil || sum.Submitted != 501-unknown {
 			t.Errorf("summary %+v, error %v", sum, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,9 +170,9 @@ func TestCutOffPasses(t *testing.T) {
 func TestClockLeavesTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, 200, Config{InFlight: 1, ClaimSize: 5}, slowly).queued(until(60), 0)
-		var shift time.Duration
-		b.Now = func() time.Time { return time.Now().Add(shift) }
-		time.AfterFunc(20*time.Second, func() { shift = 3 * time.Hour })
+		var shift atomic.Int64
+		b.Now = func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
+		time.AfterFunc(20*time.Second, func() { shift.Store(int64(3 * time.Hour)) })
 		sum, err := b.RunOnce(t.Context())
 		if err != nil || sum.Submitted < 20 || sum.Submitted > 30 {
 			t.Errorf("summary %+v, error %v", sum, err)
@@ -195,7 +196,7 @@ func TestIdleRunsAreQuiet(t *testing.T) {
 		if b.log.Reset(); len(b.store.slices) > 3 {
 			t.Errorf("%d claims", len(b.store.slices))
 		}
-		b.store.fail = func(op string) error { return errStore }
+		b.store.fail = func(string) error { return errStore }
 		if _, err := b.RunOnce(t.Context()); !errors.Is(err, errStore) {
 			t.Errorf("error %v", err)
 		}
