@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	ciKills    = 24  // of each of the two tests
+	ciKills    = 40  // of all tests together
 	manyKills  = 100 // from here on, worlds work side by side
 	worlds     = 4
 	checkAfter = 100 // kills, then all must settle and be compared
@@ -46,35 +46,34 @@ func nights(t *testing.T) (kills int, seed uint64) {
 // The real daemon is killed again and again, and nothing is lost or made twice.
 func TestNightKilled(t *testing.T) {
 	t.Parallel()
-	kills, seed := nights(t)
-	n := 1
-	if kills >= manyKills {
-		kills, n = kills-kills/4, worlds // the others are those of TestNightKilledTogether
-	}
-	eachWorld(t, n, kills, seed, nil, (*town).one)
+	theNight(t, 2, worlds, 0, nil, (*town).one)
+}
+
+// The same with several orders in each request.
+func TestNightKilledInBatches(t *testing.T) {
+	t.Parallel()
+	theNight(t, 4, worlds/2, 6, nil, (*town).one)
 }
 
 // The same with other processes at work on the same store.
 func TestNightKilledTogether(t *testing.T) {
 	t.Parallel()
-	kills, seed := nights(t)
-	n := 1
-	if kills >= manyKills {
-		kills, n = kills/4, worlds/2
-	} else {
-		kills = (kills + 1) / 2
-	}
 	const never = "0 0 29 2 *" // the daemon has no time for them
-	jobs := map[string]rehearsal.Job{
+	theNight(t, 4, worlds/2, 0, map[string]rehearsal.Job{
 		"pickup2": {Like: "pickup", Schedule: never}, "submit2": {Like: "submit", Schedule: never},
 		"track2": {Like: "track", Schedule: never}, "report2": {Like: "report", Schedule: never},
-	}
-	eachWorld(t, n, kills, seed+worlds, jobs, (*town).together)
+	}, (*town).together)
 }
 
-// eachWorld shares the kills out over n worlds, side by side.
-func eachWorld(t *testing.T, n, kills int, seed uint64, jobs map[string]rehearsal.Job, die func(*town, string) bool) {
+// theNight kills one part of all the kills of the night; in a long one over n
+// worlds side by side.
+func theNight(t *testing.T, part, n, batch int, jobs map[string]rehearsal.Job, die func(*town, string) bool) {
 	t.Helper()
+	kills, seed := nights(t)
+	if kills < manyKills {
+		n = 1
+	}
+	kills /= part
 	for i := range n {
 		share := kills / n
 		if i < kills%n {
@@ -82,7 +81,7 @@ func eachWorld(t *testing.T, n, kills int, seed uint64, jobs map[string]rehearsa
 		}
 		t.Run(fmt.Sprintf("seed %d", seed+uint64(i)), func(t *testing.T) {
 			t.Parallel()
-			newTown(t, seed+uint64(i), jobs).live(share, die)
+			newTown(t, seed+uint64(i), jobs, batch).live(share, die)
 		})
 	}
 }
@@ -120,7 +119,7 @@ func (w *town) live(kills int, die func(*town, string) bool) {
 	w.Logf("%d kills in %s, %d of them with orders in flight (%d); %d files, %d orders, %d requests to D1, %d faults, %d notifications answered 204; "+
 		"0 produced twice, 0 lost, all balanced; killed at %s", kills, time.Since(began).Round(time.Second), interrupted, inFlight,
 		len(w.bank.files), sum.OrdersAccepted, sum.RequestsReceived, sum.FaultsMade, w.post.total, tally(caught))
-	if targeted := kills - caught[byTime]; kills >= ciKills &&
+	if targeted := kills - caught[byTime]; kills >= ciKills/2 &&
 		(targeted < kills/4 || interrupted == 0 || sum.FaultsMade == 0 || sum.NotificationsLost == 0) {
 		w.Errorf("the night was too calm to prove anything: %d of %d kills hit the moment they were meant for", targeted, kills)
 	}
@@ -163,7 +162,7 @@ func (w *town) one(moment string) bool {
 func (w *town) at(moment string, kill func()) bool {
 	most := 4
 	if strings.HasPrefix(moment, "order") {
-		most = 60
+		most = 60 / max(1, w.batch)
 	}
 	sprung := w.trap.set(moment, 1+w.rnd.IntN(most), w.rnd.IntN(2) == 0, kill)
 	patience := 1500 * time.Millisecond

@@ -74,6 +74,7 @@ type town struct {
 	*testing.T
 	seed  uint64
 	rnd   *rand.Rand
+	batch int // orders in a request
 	world *rehearsal.World
 	trap  *trap
 	post  *postbox
@@ -85,13 +86,13 @@ type town struct {
 	log     *os.File
 }
 
-func newTown(t *testing.T, seed uint64, jobs map[string]rehearsal.Job) *town {
+func newTown(t *testing.T, seed uint64, jobs map[string]rehearsal.Job, batch int) *town {
 	t.Helper()
 	path, err := program()
 	must(t, err)
 	dir, err := os.MkdirTemp("", "cardbatch-night-")
 	must(t, err)
-	w := &town{T: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 4)), trap: newTrap(), program: path}
+	w := &town{T: t, seed: seed, batch: batch, rnd: rand.New(rand.NewPCG(seed, 4)), trap: newTrap(), program: path}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("seed %d (CARDBATCH_NIGHT_SEED=%d repeats its choices); what the night left, with the daemon's log, is in %s", seed, seed, dir)
@@ -110,7 +111,7 @@ func newTown(t *testing.T, seed uint64, jobs map[string]rehearsal.Job) *town {
 			Faults: faults()},
 		Notifications: d1sim.Notifications{BatchSize: 7, Timeout: 5 * time.Second, RetryPlan: plan()},
 		Pace: rehearsal.Pace{Rate: 250, RequestTimeout: 600 * time.Millisecond, Settle: 1200 * time.Millisecond,
-			RetryWait: 200 * time.Millisecond, ClaimSize: 30, Attempts: 60, SilentAfter: 4 * time.Second, ReviseEvery: 3 * time.Second},
+			RetryWait: 200 * time.Millisecond, ClaimSize: 30, Attempts: 60, SilentAfter: 4 * time.Second, ReviseEvery: 3 * time.Second, BatchOrders: batch},
 	})
 	must(t, err)
 	t.Cleanup(func() { must(t, w.world.Close()) })
@@ -137,7 +138,7 @@ func faults() d1sim.Faults {
 	return d1sim.Faults{
 		ErrorBefore: 0.01, ErrorAfter: 0.02, ResetBefore: 0.01, ResetAfter: 0.03, Slow: 0.01, SlowFor: 800 * time.Millisecond,
 		Truncated: 0.01, NotJSON: 0.01, NoOperationID: 0.01, SlowBody: 0.005, SlowBodyFor: 800 * time.Millisecond,
-		StatusError: 0.02, RevokeTokens: 0.002, TokenError: 0.1, GoawayEvery: 97,
+		BatchPartly: 0.05, StatusError: 0.02, RevokeTokens: 0.002, TokenError: 0.1, GoawayEvery: 97,
 		LostNotifications: 0.05, DelayedNotifications: 0.05, DelayedFor: 700 * time.Millisecond, DuplicateNotifications: 0.1, ReorderedNotifications: 0.1, UnreadNotificationAcks: 0.05,
 	}
 }

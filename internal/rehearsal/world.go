@@ -65,6 +65,7 @@ type Pace struct {
 	Attempts       int           // and answers without sense, before a person is asked; default 8
 	SilentAfter    time.Duration // default 30 s
 	ReviseEvery    time.Duration // default 10 s
+	BatchOrders    int           // so many orders in a request; default one, by the other API
 }
 
 func (p Pace) withDefaults() Pace {
