@@ -165,7 +165,7 @@ func (w *town) at(moment string, kill func()) bool {
 		most = 60 / max(1, w.batch)
 	}
 	sprung := w.trap.set(moment, 1+w.rnd.IntN(most), w.rnd.IntN(2) == 0, kill)
-	patience := 1500 * time.Millisecond
+	patience := 2500 * time.Millisecond
 	if moment == byTime {
 		patience = time.Duration(w.rnd.IntN(1000)) * time.Millisecond
 	}
