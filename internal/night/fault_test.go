@@ -27,7 +27,7 @@ func TestNightEveryCallFails(t *testing.T) {
 	if os.Getenv("CARDBATCH_NIGHT_KILLS") == "" {
 		stride = 5
 		if underRace {
-			stride = 60
+			stride = 120
 		}
 		_, seed := nights(t)
 		first += int(seed % uint64(stride))

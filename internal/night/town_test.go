@@ -55,7 +55,7 @@ func long() error {
 	flag.Parse()
 	wanted := map[string]string{"rapid.checks": "25"}
 	if underRace {
-		wanted["rapid.checks"] = "3"
+		wanted["rapid.checks"] = "2"
 	}
 	if kills, err := strconv.Atoi(os.Getenv("CARDBATCH_NIGHT_KILLS")); err == nil && kills >= manyKills {
 		wanted = map[string]string{"rapid.checks": "200", "test.parallel": strconv.Itoa(2 * worlds)}
