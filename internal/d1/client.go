@@ -1,6 +1,7 @@
 package d1
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -30,6 +31,9 @@ type Config struct {
 	// InFlight is the most calls that will be made at once; it bounds the
 	// connections. Default 64.
 	InFlight int
+	// UpdatePath is where changes of orders are sent, below BaseURL, with
+	// {issuerId} and {cardId}. Default [DefaultUpdatePath].
+	UpdatePath string
 	// Policy adapts the reading of D1's answers.
 	Policy retry.Policy
 	// UnknownCard lists the error codes with which D1 answers 404 when it has
@@ -56,6 +60,7 @@ var (
 type Client struct {
 	cfg       Config
 	cards     string // URL prefix up to and with physicalCards/
+	updates   string // URL of changes, with {cardId}
 	transport *http.Transport
 	tokens    *tokens
 }
@@ -87,6 +92,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		cfg:       cfg,
 		cards:     base + "/issuers/" + url.PathEscape(cfg.IssuerID) + "/physicalCards/",
+		updates:   base + strings.ReplaceAll(cmp.Or(cfg.UpdatePath, DefaultUpdatePath), "{issuerId}", url.PathEscape(cfg.IssuerID)),
 		transport: newTransport(cfg),
 	}
 	source, err := newGrant(cfg, c.transport)
