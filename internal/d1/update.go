@@ -125,4 +125,3 @@ func noSuchPath(e *retry.Error) bool {
 	about := e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed
 	return about && strings.HasPrefix(e.Code, "HTTP_")
 }
-

@@ -32,7 +32,7 @@ func (s *Store) ApplyNotification(ctx context.Context, n issuance.Notification) 
 		}
 		why := issuance.Why{At: at, Stage: "notification", Session: s.sessionID()}
 		for _, op := range n.Operations {
-			if op.Operation != issuance.OperationProduce {
+			if op.Operation != issuance.OperationProduce && op.Operation != issuance.OperationUpdateOrder {
 				a.Other++
 				continue
 			}
@@ -78,14 +78,20 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// hear applies one PRODUCE operation to the order it belongs to.
+// hear applies one operation to the order or, UPDATE_ORDER, to the change it
+// belongs to.
 func (t *tx) hear(issuerID string, op issuance.Operation, why issuance.Why) (matched, changed bool, err error) {
+	if op.Operation == issuance.OperationUpdateOrder {
+		return t.hearChange(issuerID, op, why)
+	}
 	r, found, err := t.match(issuerID, op)
 	if err != nil || !found {
 		return false, false, err
 	}
-	changed, err = t.hearOrder(&r, op, why)
-	return true, changed, err
+	if changed, err = t.hearOrder(&r, op, why); err != nil {
+		return true, changed, err
+	}
+	return true, changed, t.heardCanceled(&r, op, why)
 }
 
 func (t *tx) hearOrder(r *record, op issuance.Operation, why issuance.Why) (changed bool, err error) {
@@ -123,6 +129,9 @@ func (t *tx) hearFirst(r *record, op issuance.Operation, why issuance.Why) error
 		return err
 	}
 	if err := t.reopen(r, why); err != nil {
+		return err
+	}
+	if err := t.reopenChanges(fmt.Sprintf("[%d]", r.Ref), why); err != nil {
 		return err
 	}
 	return t.saveProduction(r, r.watchedAt)

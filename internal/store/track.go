@@ -131,7 +131,7 @@ func (s *Store) HearOrders(ctx context.Context, issuerID, stage string, heard []
 				continue
 			}
 			for _, op := range h.Operations {
-				if op.Operation != issuance.OperationProduce {
+				if op.Operation != issuance.OperationProduce && op.Operation != issuance.OperationUpdateOrder {
 					continue
 				}
 				if op.CardID == "" {
