@@ -32,7 +32,7 @@ func (p *goPackage) rel() string { return strings.TrimPrefix(p.ImportPath, modul
 // stages do the work of a job. They meet through rows in the store, never
 // through each other's code, so that each can be stopped, repeated and tested alone.
 var stages = []string{
-	"internal/intake", "internal/submit", "internal/track", "internal/notification", "internal/report",
+	"internal/intake", "internal/submit", "internal/track", "internal/change", "internal/notification", "internal/report",
 }
 
 // only lists who may import something. A package not named here may not.

@@ -25,6 +25,7 @@ type Issuer struct {
 	Rate   Rate         `yaml:"rate"`
 	Submit Submit       `yaml:"submit"`
 	Track  Track        `yaml:"track"`
+	Change Change       `yaml:"change"`
 	Report IssuerReport `yaml:"report"`
 }
 
@@ -41,6 +42,10 @@ type D1 struct {
 	// RequestTimeout bounds one request. It must be longer than D1's own limit,
 	// or answers are missed that D1 was about to give. Default: 35s.
 	RequestTimeout time.Duration `yaml:"request_timeout"`
+	// UpdatePath is where changes of orders are sent, below BaseURL, with
+	// {issuerId} and {cardId} where these belong. D1 does not publish it.
+	// Default: /issuers/{issuerId}/physicalCards/{cardId}/operations:updateOrder.
+	UpdatePath string `yaml:"update_path"`
 }
 
 // Token says how an access token is asked for.
@@ -119,6 +124,16 @@ type Track struct {
 	// Budget is the most questions asked in one run; they share D1's rate with
 	// ordering. Default: 2000.
 	Budget int `yaml:"budget"`
+}
+
+// Change says how changes of orders are made.
+type Change struct {
+	// WaitForOrder is how long a change waits for an order that has not come
+	// before it is given up. Default: 24h.
+	WaitForOrder time.Duration `yaml:"wait_for_order"`
+	// SilentAfter is how long D1 may be silent about a change that it has taken
+	// before it is asked. Default: 1h.
+	SilentAfter time.Duration `yaml:"silent_after"`
 }
 
 // IssuerReport says where the files about an issuer as a whole go, such as the

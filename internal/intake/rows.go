@@ -146,13 +146,9 @@ func (r *changeRows) add(rec *orderfile.Record) error {
 	if err != nil {
 		return fmt.Errorf("encode the request for D1: %w", err)
 	}
-	if n.Payload, err = r.Sealer.Seal(body, ChangeAAD(n.IssuerID, n.OrderID)); err != nil {
+	if n.Payload, err = r.Sealer.Seal(body, n.AAD()); err != nil {
 		return fmt.Errorf("seal the request for D1: %w", err)
 	}
 	r.changes = append(r.changes, n)
 	return nil
 }
-
-// ChangeAAD binds the sealed request of a change to its order. No order_id has
-// a slash, so that it can be opened as no order's.
-func ChangeAAD(issuerID, orderID string) []byte { return []byte(issuerID + "/" + orderID + "/change") }

@@ -108,6 +108,10 @@ type Change struct {
 	FinishedAt    time.Time // when its outcome was known
 }
 
+// AAD binds the sealed request of a change to its order. No order_id has a
+// slash, so that it cannot be opened as an order's.
+func (c *Change) AAD() []byte { return []byte(c.IssuerID + "/" + c.OrderID + "/change") }
+
 // Transition changes the state and returns the event to append to the history.
 // It fails, changing nothing, when the change is not legal.
 func (c *Change) Transition(to ChangeState, why Why) (Event, error) {
@@ -139,9 +143,10 @@ const (
 )
 
 // Next decides about a waiting change of an order, which is nil while there is
-// none. Who may not be sure whether D1 has the order waits: to change our copy
+// none. canceled tells that the center has cancelled it already, which production
+// may not have reported yet. Who may not be sure whether D1 has the order waits: to change our copy
 // then would be lost on D1's, and D1 knows nothing of an order it does not have.
-func (c *Change) Next(o *Order) (step ChangeStep, code Code, reason string) {
+func (c *Change) Next(o *Order, canceled bool) (step ChangeStep, code Code, reason string) {
 	if o == nil {
 		return StepWait, OrderNotFound, "there is no order of this order_id yet"
 	}
@@ -156,6 +161,9 @@ func (c *Change) Next(o *Order) (step ChangeStep, code Code, reason string) {
 		}
 		return StepEnd, TooLate, "D1 refused the order"
 	case Submitted:
+		if canceled {
+			return StepEnd, TooLate, "the order was cancelled by an earlier change"
+		}
 		if o.Final() {
 			return StepEnd, TooLate, "the order is finished: " + string(cmp.Or(o.Production.Status, CardProdException))
 		}

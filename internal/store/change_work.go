@@ -94,7 +94,11 @@ func (t *tx) nextStep(r *changeRecord, session, correlationID string, expired bo
 		order, r.Order, r.CardID = &o.Order, o.Ref, o.CardID
 	}
 	why := issuance.Why{At: t.now, Stage: "change", Session: session, Attempt: r.Attempts}
-	step, code, reason := r.Next(order)
+	canceled, err := t.canceledBefore(r)
+	if err != nil {
+		return claim, false, err
+	}
+	step, code, reason := r.Next(order, canceled)
 	why.Code, why.Reason = code, reason
 	switch step {
 	case issuance.StepEnd:
@@ -127,6 +131,15 @@ func (t *tx) nextStep(r *changeRecord, session, correlationID string, expired bo
 	claim.Change, claim.Step, claim.ProductID = r.Change, step, o.ProductID
 	_, err = one(t, []any{&claim.Payload}, `SELECT body FROM change_payload WHERE ref = $1`, int64(r.Ref))
 	return claim, true, err
+}
+
+// canceledBefore reports whether the center has made an earlier change that
+// cancels the order.
+func (t *tx) canceledBefore(r *changeRecord) (canceled bool, err error) {
+	_, err = one(t, []any{&canceled}, `SELECT EXISTS (SELECT 1 FROM order_change c
+		WHERE c.live = 1 AND c.issuer_id = $1 AND c.order_id = $2 AND c.ref < $3 AND c.type = 'CANCEL' AND c.state = 'done')`,
+		r.IssuerID, r.OrderID, int64(r.Ref))
+	return canceled, err
 }
 
 // orderToChange finds the order of a change. Like news, a change does not reach
@@ -173,7 +186,7 @@ func (t *tx) applyChange(session string, l issuance.LocalChange) (bool, error) {
 	if err != nil || !found {
 		return false, err
 	}
-	if step, _, _ := r.Next(&o.Order); step != issuance.StepApply {
+	if step, _, _ := r.Next(&o.Order, false); step != issuance.StepApply {
 		return false, nil
 	}
 	var name string
@@ -309,11 +322,22 @@ func (s *Store) WaitingChanges(ctx context.Context, issuerID string) (n int64, e
 }
 
 // HearChanges applies what D1 answered when asked about cards: to the changes
-// what it says of changes, to the orders the rest.
-func (s *Store) HearChanges(ctx context.Context, issuerID, stage string, operations []issuance.Operation) error {
-	return s.write(ctx, "hear changes", func(t *tx) error {
+// what it says of changes, to the orders the rest. It returns the changes that
+// were spoken of.
+func (s *Store) HearChanges(ctx context.Context, issuerID, stage string, operations []issuance.Operation) (matched []issuance.Ref, err error) {
+	err = s.write(ctx, "hear changes", func(t *tx) error {
+		matched = nil
 		why := issuance.Why{At: t.now, Stage: stage, Session: s.sessionID()}
 		for _, op := range operations {
+			if op.Operation == issuance.OperationUpdateOrder {
+				r, found, err := t.matchChange(issuerID, op)
+				if err != nil {
+					return err
+				}
+				if found {
+					matched = append(matched, r.Ref)
+				}
+			}
 			if op.Operation != issuance.OperationProduce && op.Operation != issuance.OperationUpdateOrder {
 				continue
 			}
@@ -323,6 +347,7 @@ func (s *Store) HearChanges(ctx context.Context, issuerID, stage string, operati
 		}
 		return nil
 	})
+	return matched, err
 }
 
 // hearChange applies one UPDATE_ORDER operation to the change it belongs to.
