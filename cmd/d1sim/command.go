@@ -26,6 +26,9 @@ A256GCM) as D1 does, checks every field of an order, makes the card on a
 clock of its own and notifies the issuer. Nothing is stored: a restart
 forgets every order. No PAN is kept in any form that outlives the process.
 
+With "tls: server" or "mutual" it speaks HTTP/2, and whether a client must show
+its certificate can be switched while it runs.
+
 On the first start --dir is filled with certificates and keys. Give these to
 the issuer's software:
 
@@ -39,7 +42,14 @@ Look and switch while it runs (answers this machine only):
   curl http://127.0.0.1:8444/admin/ledger/summary
   curl 'http://127.0.0.1:8444/admin/ledger?issuerRequestId=ord-1'
   curl -X PATCH -d '{"faults":{"reset_after":0.1}}' http://127.0.0.1:8444/admin/settings
+  curl 'http://127.0.0.1:8444/admin/events?kind=notification&issuerRequestId=ord-1'
+  curl http://127.0.0.1:8444/admin/faults
+  curl -X PATCH -d '{"client_certificate":"off","latency":{"p50":"40ms","p99":"2s"}}' http://127.0.0.1:8444/admin/settings
+  curl -X POST -d '{"kid":"sim-jwe-2"}' http://127.0.0.1:8444/admin/jwe-keys      # one more key
+  curl -X DELETE http://127.0.0.1:8444/admin/jwe-keys/sim-jwe-1                  # withdraw one
   curl -X POST http://127.0.0.1:8444/admin/reset
+
+--renew-client replaces issuer.pem and its key, as at the end of their validity.
 
 Exit codes: 0 stopped, 1 failed, 2 usage, 4 configuration invalid.`
 
@@ -50,7 +60,7 @@ var example string
 func command(args []string, out io.Writer) *cobra.Command {
 	o := defaultOptions()
 	var file string
-	var showExample bool
+	var showExample, renew bool
 	cmd := &cobra.Command{
 		Use: "d1sim [flags]", Short: "A simulated Thales D1", Long: long,
 		Example:      "  d1sim --tls off --notify http://127.0.0.1:8080 --day 10s\n  d1sim --example > uat.yaml\n  d1sim --config uat.yaml",
@@ -69,6 +79,9 @@ func command(args []string, out io.Writer) *cobra.Command {
 			if err := o.load(cmd, file, args); err != nil {
 				return configError{err}
 			}
+			if renew {
+				return o.renew(out)
+			}
 			return serve(cmd.Context(), &o, out)
 		},
 	}
@@ -78,6 +91,7 @@ func command(args []string, out io.Writer) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&file, "config", "", "YAML file; flags given beside it win")
 	f.BoolVar(&showExample, "example", false, "print a configuration file with every key, and stop")
+	f.BoolVar(&renew, "renew-client", false, "replace the issuer's client certificate in --dir, and stop")
 	f.StringVar(&o.Listen, "listen", o.Listen, "address of D1's API")
 	f.StringVar(&o.Admin, "admin", o.Admin, "address of the admin endpoint (loopback clients only)")
 	f.StringVar(&o.TLS, "tls", o.TLS, "off, server or mutual")
@@ -105,6 +119,21 @@ func (o *options) load(cmd *cobra.Command, file string, args []string) error {
 		}
 	}
 	return o.validate()
+}
+
+// renew gives the issuer another client certificate, also beside a simulator
+// that runs: the authority stays.
+func (o *options) renew(out io.Writer) error {
+	m, _, err := simkeys.OpenDir(o.Dir, o.Issuer, append([]string{"localhost", "127.0.0.1", "::1"}, o.Hosts...))
+	if err != nil {
+		return err
+	}
+	if err := m.RenewClient(o.Dir); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s: new client certificate, serial %x, until %s\n", o.Dir,
+		m.Client.Leaf.SerialNumber, m.Client.Leaf.NotAfter.UTC().Format(time.DateOnly))
+	return err
 }
 
 // serve runs the simulator until ctx ends, then prints the totals.
@@ -137,7 +166,7 @@ func serve(ctx context.Context, o *options, out io.Writer) error {
 	sim.Start(ctx)
 	defer sim.Close()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return o.serveAPI(ctx, api, m, sim.Handler()) })
+	g.Go(func() error { return o.serveAPI(ctx, api, m, sim) })
 	g.Go(func() error {
 		return serveUntil(ctx, &http.Server{Handler: sim.AdminHandler(), ReadHeaderTimeout: headerTimeout}, admin, false)
 	})
@@ -147,11 +176,12 @@ func serve(ctx context.Context, o *options, out io.Writer) error {
 	return errors.Join(err, printed)
 }
 
-func (o *options) serveAPI(ctx context.Context, l net.Listener, m *simkeys.Material, h http.Handler) error {
+func (o *options) serveAPI(ctx context.Context, l net.Listener, m *simkeys.Material, sim *d1sim.Simulator) error {
 	// A client that goes away in a handshake is nothing to tell.
-	srv := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), ReadHeaderTimeout: headerTimeout}
+	srv := &http.Server{Handler: sim.Handler(), ConnContext: sim.ConnContext, ReadHeaderTimeout: headerTimeout,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	if o.TLS != "off" {
-		srv.TLSConfig = m.CA.ServerTLS(m.Server, o.TLS == "mutual")
+		srv.TLSConfig = sim.ServerTLS(m.CA.ServerTLS(m.Server, true))
 	}
 	return serveUntil(ctx, srv, l, o.TLS != "off")
 }

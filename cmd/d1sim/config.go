@@ -60,6 +60,10 @@ type options struct {
 	IndividualAddressOptional bool          `yaml:"individual_address_optional"`
 	LeafFieldNames            bool          `yaml:"leaf_field_names"`
 	BatchPath                 string        `yaml:"batch_path"`
+	MaxBatchBody              int64         `yaml:"max_batch_body"`
+	ChangePath                string        `yaml:"change_path"`
+	// Events is how many requests and notifications /admin/events shows. Default 10000.
+	Events int `yaml:"events"`
 
 	Products      []d1sim.Product     `yaml:"products"`
 	Settings      d1sim.Settings      `yaml:"settings"`
@@ -144,7 +148,8 @@ func (o *options) simulator(m *simkeys.Material) (d1sim.Config, error) {
 		TokenLifetime: o.TokenLifetime, ReuseTokens: o.ReuseTokens, NamePattern: o.NamePattern,
 		NameOptional: o.NameOptional, IndividualAddressOptional: o.IndividualAddressOptional,
 		LeafFieldNames: o.LeafFieldNames, BatchPath: o.BatchPath,
-		CheckClientName: o.TLS == "mutual", Seed: o.Seed,
+		MaxBatchBody: o.MaxBatchBody, ChangePath: o.ChangePath,
+		CheckClientName: o.TLS == "mutual", Seed: o.Seed, Events: o.Events,
 	}
 	var err error
 	if c.Floor.TimeZone, err = time.LoadLocation(o.TimeZone); err != nil {

@@ -221,12 +221,64 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+func TestSwitchesOfTheRunningProgram(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	said, _ := start(t, "--dir", dir)
+	m, _, err := simkeys.OpenDir(dir, "SIMBANK_01", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	token := func(certs ...tls.Certificate) (int, int) { // HTTP status and version
+		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: m.CA.Pool(), Certificates: certs}, ForceAttemptHTTP2: true}
+		defer tr.CloseIdleConnections()
+		assertion, err := m.Keys.Assertion(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := (&http.Client{Transport: tr}).Post(find(t, said, `tokens +(\S+)`), "application/x-www-form-urlencoded",
+			strings.NewReader("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion="+assertion))
+		if err != nil {
+			return 0, 0
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode, resp.ProtoMajor
+	}
+	if status, _ := token(); status != 0 {
+		t.Errorf("mutual TLS without a certificate: %d", status)
+	}
+	var out bytes.Buffer
+	if err := command([]string{"--dir", dir, "--renew-client"}, &out).ExecuteContext(t.Context()); err != nil || !strings.Contains(out.String(), "serial") {
+		t.Fatalf("renew: %v, %s", err, out.String())
+	}
+	renewed, _, err := simkeys.OpenDir(dir, "SIMBANK_01", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, proto := token(renewed.Client); status != http.StatusOK || proto != 2 || renewed.Client.Leaf.Equal(m.Client.Leaf) {
+		t.Errorf("with the renewed certificate: %d over HTTP/%d", status, proto)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, strings.Replace(find(t, said, `admin +(\S+)`), "ledger", "settings", 1),
+		strings.NewReader(`{"client_certificate":"off","faults":{"token_error":1,"token_status":429}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if status, _ := token(); resp.StatusCode != http.StatusOK || status != http.StatusTooManyRequests {
+		t.Errorf("PATCH %d; a token without a certificate: %d", resp.StatusCode, status)
+	}
+}
+
 func TestHelpNamesEveryFlag(t *testing.T) {
 	var out bytes.Buffer
 	if err := command([]string{"--help"}, &out).ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"--listen", "--dir", "--notify", "--duplicates", "admin/ledger", "Exit codes"} {
+	for _, want := range []string{"--listen", "--dir", "--notify", "--duplicates", "--renew-client", "admin/ledger", "admin/events", "admin/jwe-keys", "Exit codes"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("help lacks %s", want)
 		}
@@ -258,6 +310,27 @@ func TestExampleIsComplete(t *testing.T) {
 	for _, key := range yamlKeys(reflect.TypeFor[options]()) {
 		if !regexp.MustCompile(`(?m)[ {#]` + key + `:|^` + key + `:`).MatchString(out.String()) {
 			t.Errorf("the example lacks %s", key)
+		}
+	}
+}
+
+// The README explains every fault, and every setting there is by name.
+func TestReadmeIsComplete(t *testing.T) {
+	b, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	faults := yamlKeys(reflect.TypeFor[d1sim.Faults]())
+	for _, key := range append(faults, "latency", "rate_limit", "status_lag", "duplicates", "batch_answer", "client_certificate",
+		"production", "changes", "notification_retry_plan") {
+		if !bytes.Contains(b, []byte("`"+key+"`")) {
+			t.Errorf("the README lacks %s", key)
+		}
+	}
+	for _, mode := range []string{d1sim.BatchPerCard, d1sim.BatchAll, d1sim.BatchAccepted, d1sim.CertificateRequired,
+		d1sim.CertificateNamed, d1sim.RetryAfterSeconds, d1sim.RetryAfterDate, d1sim.RetryAfterNone} {
+		if !bytes.Contains(b, []byte("`"+mode+"`")) {
+			t.Errorf("the README lacks the mode %s", mode)
 		}
 	}
 }

@@ -25,7 +25,19 @@ func (s *Simulator) accept(q *request, set *Settings) (string, *apiError) {
 	if set.OneOpenOrderPerCard && s.openLocked(q) {
 		return "", s.refuseLocked(q, &apiError{http.StatusForbidden, codeForbidden, "cardId"})
 	}
-	return s.ledger.operationID(s.produceLocked(q, set)), nil
+	return s.ledger.operationID(s.produceLocked(q, set, undecided)), nil
+}
+
+// acceptFailing takes an order with a mistake, which data preparation will find.
+func (s *Simulator) acceptFailing(q *request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.signalLocked()
+	if known, i := s.knownLocked(q); known {
+		s.repeatLocked(s.ledger.at(i), q)
+		return
+	}
+	s.produceLocked(q, s.settings.Load(), dataException)
 }
 
 // knownLocked finds the operation an issuerRequestId already has.
@@ -58,8 +70,8 @@ func (s *Simulator) repeatLocked(r *record, q *request) {
 	}
 }
 
-// produceLocked starts a card on its way.
-func (s *Simulator) produceLocked(q *request, set *Settings) uint32 {
+// produceLocked starts a card on its way, to a given end or to one by chance.
+func (s *Simulator) produceLocked(q *request, set *Settings, end outcome) uint32 {
 	now := s.clock.now()
 	r := s.newRecordLocked(q)
 	r.received = now.UnixMicro()
@@ -79,6 +91,9 @@ func (s *Simulator) produceLocked(q *request, set *Settings) uint32 {
 		r.updates = neverShipped
 	}
 	r.outcome, r.jitter = s.decide(q, &set.Production)
+	if end != undecided {
+		r.outcome = end
+	}
 	s.totals.accepted(s, q)
 	i := s.ledger.add(r)
 	s.advanceLocked(i, r.received)
@@ -100,7 +115,8 @@ func (s *Simulator) decide(q *request, p *Production) (outcome, uint8) {
 	for _, c := range []struct {
 		share float64
 		o     outcome
-	}{{p.DataException, dataException}, {p.Cancelled, cancelled}, {p.OnHold, onHold}, {p.Late, late}} {
+	}{{p.DataException, dataException}, {p.Cancelled, cancelled}, {p.OnHold, onHold}, {p.Late, late},
+		{p.Exception, exception}, {p.Returned, returned}} {
 		if u < c.share {
 			return c.o, jitter
 		}

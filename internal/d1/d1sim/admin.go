@@ -86,8 +86,14 @@ func (s *Simulator) entryLocked(i uint32) LedgerEntry {
 //	GET   /admin/ledger/summary  the totals alone
 //	GET   /admin/settings        what is in force
 //	PATCH /admin/settings        a part of them; unknown names are errors
-//	POST  /admin/reset           forget every order; settings and tokens stay
+//	GET   /admin/events          the newest requests and notifications: ?after=N, ?kind=, ?cardId=, ?issuerRequestId=, ?fault=, ?status=, ?answer=
+//	GET   /admin/faults          how often each fault was made
+//	POST  /admin/reset           forget every order, count and event; settings and tokens stay
+//	POST  /admin/reset-counters  forget counts of requests and faults, and events; orders and cards stay
 //	POST  /admin/revoke-tokens   make every access token invalid
+//	GET   /admin/jwe-keys        D1's public keys for encryptedData, a JWK set
+//	POST  /admin/jwe-keys        {"kid":"..."}: make one more; 201 with its public JWK
+//	DELETE /admin/jwe-keys/{kid} withdraw one
 //	GET   /admin/idle            waits (?timeout=30s) until nothing is pending; 200 or 503
 func (s *Simulator) AdminHandler() http.Handler {
 	mux := http.NewServeMux()
@@ -101,6 +107,17 @@ func (s *Simulator) AdminHandler() http.Handler {
 		s.Reset()
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("POST /admin/reset-counters", func(w http.ResponseWriter, _ *http.Request) {
+		s.ResetCounters()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("GET /admin/events", s.adminEvents)
+	mux.HandleFunc("GET /admin/faults", func(w http.ResponseWriter, _ *http.Request) {
+		writeValue(w, http.StatusOK, s.FaultCounts())
+	})
+	mux.HandleFunc("GET /admin/jwe-keys", s.adminKeys)
+	mux.HandleFunc("POST /admin/jwe-keys", s.adminAddKey)
+	mux.HandleFunc("DELETE /admin/jwe-keys/{kid}", s.adminWithdrawKey)
 	mux.HandleFunc("POST /admin/revoke-tokens", func(w http.ResponseWriter, _ *http.Request) {
 		s.RevokeTokens()
 		w.WriteHeader(http.StatusNoContent)

@@ -27,7 +27,9 @@ type apiError struct {
 	text   string
 }
 
-func (e *apiError) write(w http.ResponseWriter) {
+func (e *apiError) write(w http.ResponseWriter) { writeJSON(w, e.status, e.json()) }
+
+func (e *apiError) json() []byte {
 	b := append(make([]byte, 0, 128), '{')
 	if e.code != "" {
 		b = appendString(append(b, `"errorCode":`...), e.code)
@@ -38,7 +40,7 @@ func (e *apiError) write(w http.ResponseWriter) {
 		}
 		b = appendString(append(b, `"error":`...), e.text)
 	}
-	writeJSON(w, e.status, append(b, '}'))
+	return append(b, '}')
 }
 
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
@@ -46,7 +48,7 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	h["Content-Type"] = []string{"application/json"}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) //nolint:gosec // JSON; and when the client is gone there is nothing to do about it
+	_, _ = w.Write(body) // when the client is gone there is nothing to do about it
 }
 
 // appendString appends s as a JSON string.

@@ -8,9 +8,10 @@ import (
 // How D1 answers a batch order. Thales publishes neither path nor answer: all
 // of it is assumed.
 const (
-	BatchPerCard = "cards"          // 202 with an operationId or an error for each card
-	BatchAll     = "all_or_nothing" // 202 for all, or 4xx with the first error and no card
-	BatchOff     = "off"            // 404
+	BatchPerCard  = "cards"          // 202 with an operationId or an error for each card
+	BatchAll      = "all_or_nothing" // 202 for all, or 4xx with the first error and no card
+	BatchAccepted = "accepted"       // 202 with one operationId for the whole; what is wrong with a card comes as DATA_EXCEPTION
+	BatchOff      = "off"            // 404
 )
 
 // maxBatch is documented.
@@ -18,18 +19,19 @@ const maxBatch = 1000
 
 // serveBatch is the batch order: {"cards":[...]} of 1 to 1000 orders.
 func (s *Simulator) serveBatch(w http.ResponseWriter, r *http.Request) {
-	set := s.settings.Load()
 	s.requests.Add(1)
-	if !s.delay(r, set.Latency) || s.faultBefore(w, set) {
+	x := s.begin(w, r, kindBatch)
+	defer x.end()
+	if !x.delay() || x.faultBefore() {
 		return
 	}
-	if set.BatchAnswer == BatchOff {
-		(&apiError{status: http.StatusNotFound}).write(w)
+	if x.set.BatchAnswer == BatchOff {
+		x.refuse(&apiError{status: http.StatusNotFound})
 		return
 	}
-	is, e := s.admit(w, r, set, true)
+	is, e := x.admit(&x.set.BatchRateLimit)
 	if e != nil {
-		e.write(w)
+		x.refuse(e)
 		return
 	}
 	buf := s.bufs.Get().(*[]byte)
@@ -37,20 +39,21 @@ func (s *Simulator) serveBatch(w http.ResponseWriter, r *http.Request) {
 	body, e := readBody(r, s.cfg.MaxBatchBody, buf)
 	var answer []byte
 	if e == nil {
-		answer, e = s.batch(is, set, body)
+		answer, e = x.batch(is, body)
 	}
-	if s.faultAfter(w, r, set) {
-		return
+	switch {
+	case x.ev.fault == batchPartly:
+		x.reset()
+	case e != nil:
+		x.finish(e.status, e.json())
+	default:
+		x.finish(http.StatusAccepted, answer)
 	}
-	if e != nil {
-		e.write(w)
-		return
-	}
-	writeJSON(w, http.StatusAccepted, answer)
 }
 
 // batch judges every card and answers as configured.
-func (s *Simulator) batch(is *issuer, set *Settings, body []byte) ([]byte, *apiError) {
+func (x *exchange) batch(is *issuer, body []byte) ([]byte, *apiError) {
+	s, set := x.s, x.set
 	d := s.docs.Get().(*document)
 	defer s.docs.Put(d)
 	if err := d.parse(body); err != nil || d.nodes[0].kind != kindObject {
@@ -59,6 +62,10 @@ func (s *Simulator) batch(is *issuer, set *Settings, body []byte) ([]byte, *apiE
 	cards, e := s.batchCards(d)
 	if e != nil {
 		return nil, e
+	}
+	x.ev.cards = int32(len(cards))
+	if x.hit(batchPartly, set.Faults.BatchPartly) {
+		cards = cards[:(len(cards)+1)/2]
 	}
 	orders := make([]batchOrder, len(cards))
 	for i, at := range cards {
@@ -72,7 +79,26 @@ func (s *Simulator) batch(is *issuer, set *Settings, body []byte) ([]byte, *apiE
 	if set.BatchAnswer == BatchAll && set.Duplicates == DuplicatesReject && s.anyKnown(orders) {
 		return nil, &apiError{http.StatusConflict, codeDuplicate, "issuerRequestId"}
 	}
+	if set.BatchAnswer == BatchAccepted {
+		return s.acceptWhole(orders, set), nil
+	}
 	return s.batchAnswer(orders, set), nil
+}
+
+// acceptWhole takes every card and tells of none: a card with a mistake fails
+// in data preparation, one that is known already is what it was (or, blind,
+// another card).
+func (s *Simulator) acceptWhole(orders []batchOrder, set *Settings) []byte {
+	for i := range orders {
+		o := &orders[i]
+		if o.err == nil {
+			_, _ = s.accept(&o.request, set) // a refusal is in the ledger
+			continue
+		}
+		s.acceptFailing(&o.request)
+	}
+	id := operationPrefix(s.dice.next())
+	return []byte(`{"operationId":"` + id + `batch"}`)
 }
 
 type batchOrder struct {

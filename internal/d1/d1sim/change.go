@@ -2,6 +2,7 @@ package d1sim
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -31,17 +32,18 @@ func changeRules() []rule {
 // serveChange is POST .../physicalCards/{cardId}/operations:updateOrder. Path
 // and stages are assumed; the outcome comes as a notification, UPDATE_ORDER.
 func (s *Simulator) serveChange(w http.ResponseWriter, r *http.Request) {
-	set := s.settings.Load()
-	if !s.delay(r, set.Latency) {
+	x := s.begin(w, r, kindChange)
+	defer x.end()
+	if !x.delay() || x.faultBefore() {
 		return
 	}
-	is, e := s.admit(w, r, set, false)
-	cardID := []byte(r.PathValue("cardId"))
+	is, e := x.admit(&x.set.RateLimit)
+	cardID := []byte(x.ev.card)
 	if e == nil && !ident(48)(cardID) {
 		e = &apiError{http.StatusBadRequest, codeFormat, "cardId"}
 	}
 	if e != nil {
-		e.write(w)
+		x.refuse(e)
 		return
 	}
 	buf := s.bufs.Get().(*[]byte)
@@ -49,16 +51,17 @@ func (s *Simulator) serveChange(w http.ResponseWriter, r *http.Request) {
 	body, e := readBody(r, s.cfg.MaxBody, buf)
 	var operationID string
 	if e == nil {
-		operationID, e = s.change(is, cardID, body)
+		operationID, e = x.change(is, cardID, body)
 	}
 	if e != nil {
-		e.write(w)
+		x.finish(e.status, e.json())
 		return
 	}
-	writeJSON(w, http.StatusAccepted, []byte(`{"operationId":"`+operationID+`"}`))
+	x.finish(http.StatusAccepted, []byte(`{"operationId":"`+operationID+`"}`))
 }
 
-func (s *Simulator) change(is *issuer, cardID, body []byte) (string, *apiError) {
+func (x *exchange) change(is *issuer, cardID, body []byte) (string, *apiError) {
+	s := x.s
 	d := s.docs.Get().(*document)
 	defer s.docs.Put(d)
 	if err := d.parse(body); err != nil || d.nodes[0].kind != kindObject {
@@ -83,26 +86,28 @@ func (s *Simulator) change(is *issuer, cardID, body []byte) (string, *apiError) 
 	if !found {
 		return "", &apiError{http.StatusNotFound, codeNoCard, ""}
 	}
-	n := s.decideChangeLocked(order, kind)
+	n := s.decideChangeLocked(order, kind, x.set.Changes)
 	s.outbox.addChange(is.number, n)
 	return s.changeID(n), nil
 }
 
 // decideChangeLocked is the center's answer: it depends on how far the card is.
-func (s *Simulator) decideChangeLocked(order uint32, kind string) uint32 {
+func (s *Simulator) decideChangeLocked(order uint32, kind string, rule Changes) uint32 {
 	r := s.ledger.at(order)
 	st, _ := r.step(int(r.stage) - 1)
 	c := change{order: order, at: s.clock.now().UnixMicro(), status: st.status}
-	switch st.status {
-	case cardRequested, dataPrepared, cardReady:
-		c.accepted = true
-	case cardOngoing, cardOnHold:
-		c.accepted = kind != changeCancel
+	until := rule.OthersUntil
+	if kind == changeCancel {
+		until = rule.CancelUntil
 	}
+	l := s.dice.luck(kindChange, r.ids, uint32(len(s.ledger.changes)))
+	stage := changeStage(st.status)
+	c.accepted = !st.final && stage >= 0 && stage <= changeStage(until) && !l.hit("refused", rule.Refused)
 	if c.accepted {
 		switch kind {
 		case changeCancel:
-			r.outcome = cancelled
+			r.held = r.outcome == onHold && r.stage > 4
+			r.outcome, r.cancelAt = cancelled, r.stage
 		case changeAccelerate, changeBoth:
 			r.due = min(r.due, c.at+4*hour)
 		}
@@ -113,6 +118,14 @@ func (s *Simulator) decideChangeLocked(order uint32, kind string) uint32 {
 	}
 	s.ledger.changes = append(s.ledger.changes, c)
 	return uint32(len(s.ledger.changes) - 1)
+}
+
+// changeStage orders the stages in which a change may still come; -1: it is over.
+func changeStage(status string) int {
+	if status == cardOnHold {
+		status = cardOngoing
+	}
+	return slices.Index([]string{cardRequested, dataPrepared, cardReady, cardOngoing, cardDone}, status)
 }
 
 func (s *Simulator) changeID(n uint32) string {

@@ -107,3 +107,35 @@ func TestChangeRefusals(t *testing.T) {
 		}
 	}
 }
+
+func TestTheCentersRuleForChangesIsASetting(t *testing.T) {
+	b := newBackend(t)
+	s := newSite(t, func(c *d1sim.Config) {
+		short(c, b)
+		c.Settings.Day = time.Hour
+		c.ChangePath = "/operations:pullAndChange"
+	})
+	s.order("ord-1", "card-1")
+	s.patch(`{"changes":{"refused":1}}`)
+	path := strings.Replace(changePath("card-1"), "updateOrder", "pullAndChange", 1)
+	if a := s.must("POST", path, `{"type":"CANCEL"}`, s.auth()...); a.status != 202 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	s.patch(`{"faults":{"lost_notifications":1}}`)
+	s.must("POST", path, `{"type":"CANCEL"}`, s.auth()...)
+	s.patch(`{"faults":{"lost_notifications":0},"day":"10ms"}`)
+	s.waitIdle()
+	if o := b.outcome(t); o.Status != "FAILED" || s.sim.Summary().Shipped != 1 {
+		t.Errorf("outcome %+v", o)
+	}
+	if e := s.events("?status=UPDATE_ORDER"); len(e) != 2 || e[0].Fault != "lost_notifications" && e[1].Fault != "lost_notifications" {
+		t.Errorf("one told and one lost: %+v", e)
+	}
+	for _, bad := range []string{`{"changes":{"cancel_until":"CARD_SHIPPED"}}`, `{"changes":{"refused":2}}`, `{"client_certificate":"x"}`,
+		`{"rate_limit":{"retry_after_form":"x"}}`, `{"faults":{"token_status":200}}`, `{"faults":{"goaway_every":-1}}`,
+		`{"latency":{"p50":"-1s"}}`, `{"notification_retry_plan":["-1s"]}`, `{"notification_retry_plan":[1]}`, `{"day":"0s"}`} {
+		if a := s.admin("PATCH", "/settings", bad); (a.status != 400) != strings.Contains(bad, `"0s"`) {
+			t.Errorf("%s: %d %s", bad, a.status, a.body)
+		}
+	}
+}

@@ -57,6 +57,9 @@ type Config struct {
 	// BatchPath follows {BankingPath}/issuers/{issuerId}.
 	// Default /physicalCards/operations:production, assumed.
 	BatchPath string
+	// ChangePath follows {BankingPath}/issuers/{issuerId}/physicalCards/{cardId}.
+	// Default /operations:updateOrder, assumed.
+	ChangePath string
 	// NamePattern is what may be embossed. Default ^[a-zA-Z. '/-]{0,26}$: what
 	// Thales documents for its sister API, and apostrophe and slash (assumed).
 	NamePattern string
@@ -72,8 +75,12 @@ type Config struct {
 	// RegisterCard was not told of. Default off, assumed.
 	RequireRegisteredCard bool
 	// CheckClientName demands a TLS client certificate whose common name
-	// starts with TLSMA- and holds the issuer's id.
+	// starts with TLSMA- and holds the issuer's id, unless
+	// Settings.ClientCertificate says otherwise.
 	CheckClientName bool
+	// Events is how many of the newest events are kept, see [Event]. Default
+	// 10000; -1: none.
+	Events int
 	// Seed makes every random choice repeatable. Zero: a random seed.
 	Seed uint64
 	// Now tells the time (tokens, start of the Shopfloor's clock). It must run
@@ -194,6 +201,7 @@ func (c Config) withDefaults() Config {
 	def(&c.TokenPath, "/authz/v1/oauth2/token")
 	def(&c.BankingPath, "/banking/v1")
 	def(&c.BatchPath, "/physicalCards/operations:production")
+	def(&c.ChangePath, "/operations:updateOrder")
 	def(&c.TokenLifetime, 900*time.Second)
 	def(&c.ClockSkew, 5*time.Second)
 	def(&c.MaxBody, 64<<10)
@@ -208,6 +216,10 @@ func (c Config) withDefaults() Config {
 	if c.Settings.NotificationURL == "" {
 		c.Settings.NotificationURL = c.Notifications.URL
 	}
+	if c.CheckClientName {
+		def(&c.Settings.ClientCertificate, CertificateNamed)
+	}
+	def(&c.Events, 10_000)
 	c.Settings = c.Settings.withDefaults()
 	c.Notifications = c.Notifications.withDefaults()
 	c.Floor = c.Floor.withDefaults(c.Now())

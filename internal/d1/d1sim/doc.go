@@ -22,7 +22,8 @@
 // productionstatus). Path and answer of the batch order are assumed: see
 // Config.BatchPath and Settings.BatchAnswer; so is the path of updateOrder,
 // which accepts CANCEL before CARD_PROD_ONGOING and the rest before
-// CARD_PROD_DONE and tells the outcome by a notification UPDATE_ORDER.
+// CARD_PROD_DONE (Settings.Changes) and tells the outcome by a notification
+// UPDATE_ORDER.
 //
 // An order is judged in this order, and the first finding is the answer:
 //
@@ -49,19 +50,44 @@
 // # Life of a card
 //
 //	CARD_PROD_REQUESTED -> DATA_PREPARED -> CARD_PROD_READY -> CARD_PROD_ONGOING -> CARD_PROD_DONE -> CARD_SHIPPED ...
-//	                    -> DATA_EXCEPTION          |                  -> CARD_PROD_ON_HOLD ->
-//	                                               -> CARD_PROD_CANCELED
+//	  -> DATA_EXCEPTION      CARD_PROD_CANCELED <-'    |  -> CARD_PROD_ON_HOLD ->'      -> CARD_RETURNED
+//	                                                   '-> CARD_PROD_EXCEPTION
 //
 // CARD_SHIPPED comes several times with newer shipment data. The Shopfloor has
 // its own clock: one of its days takes Settings.Day of real time. All times in
 // notifications are the Shopfloor's. A NO_SHIPMENT card (also: delivery not
 // given) ends with CARD_PROD_DONE unless Floor.ShipUndelivered is set.
 //
+// # What goes wrong
+//
+// [Settings] switch every fault while the simulator runs, and [Faults] lists
+// them. What a request meets is decided by the seed, what it asks (the card)
+// and how often that was asked before, so that the same night meets the same
+// faults whatever runs at the same time. They come in this order:
+//
+//	latency          uniform, or log-normal with a long tail (p50, p99)
+//	before           reset_before, error_before: nothing was processed
+//	at the gate      revoke_tokens (401), rate_limit (429 with Retry-After)
+//	processed, then  reset_after, error_after, slow, batch_partly
+//	the answer       slow_body, truncated, not_json, no_operation_id
+//	the connection   goaway_every; reset_connection makes a reset cut every
+//	                 stream of an HTTP/2 connection
+//	tokens           token_down, token_error, token_garbage, token_slow
+//	productionStatus status_lag, status_error
+//	notifications    lost, delayed, duplicated, reordered, acknowledgement unread
+//
+// [Simulator.ServerTLS] lets Settings.ClientCertificate switch mutual TLS;
+// simkeys makes the authority and the certificates, simtest a whole server.
+// D1's keys for encryptedData are changed by [Simulator.AddJWEKey] and
+// [Simulator.WithdrawJWEKey]. The admin endpoint can do all of it.
+//
 // # What it remembers
 //
 // The ledger keeps one compact record per order (about 200 bytes with its ids);
 // of the card only a hash of the PAN under a key that dies with the process.
-// See [Summary] for the totals, [LedgerEntry] for an order.
+// See [Summary] for the totals, [LedgerEntry] for an order. [Simulator.Events]
+// are the newest requests and notifications with what was answered and which
+// fault was made, [Simulator.FaultCounts] how often.
 //
 // Tests never sleep: [Simulator.Wait], [Simulator.WaitIdle], [Simulator.WaitFinal].
 package d1sim

@@ -131,7 +131,7 @@ func TestEveryLifeEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := record{
 			received: 1e15, due: 1e15 + rapid.Int64Range(-day, 20*day).Draw(t, "due"),
-			outcome: outcome(rapid.IntRange(0, int(cancelled)).Draw(t, "outcome")),
+			outcome: outcome(rapid.IntRange(0, int(returned)).Draw(t, "outcome")),
 			jitter:  rapid.Byte().Draw(t, "jitter"),
 			updates: rapid.SampledFrom([]uint8{0, 1, 2, 3, 7, neverShipped}).Draw(t, "updates"),
 		}
@@ -178,7 +178,7 @@ func TestBucketNeverGivesMore(t *testing.T) {
 		var taken []time.Time
 		for range 200 {
 			now = now.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "ms")) * time.Millisecond)
-			if b.take(l, now) {
+			if b.take(&l, now) {
 				taken = append(taken, now)
 			}
 		}
@@ -242,4 +242,63 @@ func TestSettingsReadAsTheyAreWritten(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+func TestLongTailedLatency(t *testing.T) {
+	l := Latency{P50: 40 * time.Millisecond, P99: 2 * time.Second}
+	d := dice{seed: 3}
+	times := make([]time.Duration, 20_000)
+	for i := range times {
+		times[i] = l.of(unit(d.next()))
+	}
+	slices.Sort(times)
+	p50, p99 := times[len(times)/2], times[len(times)*99/100]
+	if p50 < 36*time.Millisecond || p50 > 44*time.Millisecond || p99 < 1600*time.Millisecond || p99 > 2400*time.Millisecond {
+		t.Errorf("half within %s, 99 of 100 within %s", p50, p99)
+	}
+	l.Min, l.Max = 20*time.Millisecond, time.Second
+	for _, roll := range []float64{0, 1e-12, 0.5, 0.999999999} {
+		if got := l.of(roll); got < l.Min || got > l.Max {
+			t.Errorf("roll %v: %s is out of bounds", roll, got)
+		}
+	}
+	even := Latency{Min: 10, Max: 20}
+	if even.of(0) != 10 || even.of(0.5) != 15 {
+		t.Error("evenly spread")
+	}
+}
+
+func TestLives(t *testing.T) {
+	for name, tc := range map[string]struct {
+		r    record
+		want []string
+	}{
+		"exception": {record{outcome: exception}, []string{cardRequested, dataPrepared, cardReady, cardOngoing, cardException}},
+		"returned": {record{outcome: returned, updates: 1}, []string{cardRequested, dataPrepared, cardReady, cardOngoing, cardDone,
+			cardShipped, cardShipped, cardReturned}},
+		"never shipped, so not returned": {record{outcome: returned, updates: neverShipped},
+			[]string{cardRequested, dataPrepared, cardReady, cardOngoing, cardDone}},
+		"cancelled early":        {record{outcome: cancelled, cancelAt: 3}, []string{cardRequested, dataPrepared, cardReady, cardCanceled}},
+		"cancelled while made":   {record{outcome: cancelled, cancelAt: 4}, []string{cardRequested, dataPrepared, cardReady, cardOngoing, cardCanceled}},
+		"cancelled on hold":      {record{outcome: cancelled, cancelAt: 5, held: true}, []string{cardRequested, dataPrepared, cardReady, cardOngoing, cardOnHold, cardCanceled}},
+		"cancelled when made":    {record{outcome: cancelled, cancelAt: 5}, []string{cardRequested, dataPrepared, cardReady, cardOngoing, cardDone, cardCanceled}},
+		"never shipped, on hold": {record{outcome: onHold, updates: neverShipped}, []string{cardRequested, dataPrepared, cardReady, cardOngoing, cardOnHold, cardDone}},
+	} {
+		tc.r.due = day
+		var got []string
+		last := step{at: -1}
+		for k := 0; ; k++ {
+			st, ok := tc.r.step(k)
+			if !ok {
+				break
+			}
+			if st.at < last.at || last.final {
+				t.Errorf("%s: %+v after %+v", name, st, last)
+			}
+			got, last = append(got, st.status), st
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" || !last.final {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
 }

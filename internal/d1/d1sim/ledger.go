@@ -30,6 +30,8 @@ type record struct {
 	outcome   outcome
 	updates   uint8 // CARD_SHIPPED repeats
 	jitter    uint8
+	cancelAt  uint8 // with outcome cancelled: the step that is CARD_PROD_CANCELED, when it is a later one than usual
+	held      bool  // was on hold before it was cancelled
 }
 
 func (r *record) requestID() string { return r.ids[:r.idLen] }

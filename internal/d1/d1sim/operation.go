@@ -64,6 +64,8 @@ func reason(r *record, st step) string {
 		return reasons[int(r.jitter)%len(reasons)]
 	case cardOnHold:
 		return "STOCK_UNAVAILABLE"
+	case cardException:
+		return "CARD_DAMAGED"
 	}
 	return ""
 }
@@ -72,7 +74,7 @@ func operationStatus(st step) string {
 	switch {
 	case st.failed:
 		return "FAILED"
-	case st.status == cardShipped:
+	case st.status == cardShipped, st.status == cardReturned:
 		return "SUCCESSFUL"
 	}
 	return "PENDING"
@@ -91,35 +93,32 @@ func appendTime(b []byte, micro int64) []byte {
 
 // serveStatus is GET .../productionStatus: every operation of the card.
 func (s *Simulator) serveStatus(w http.ResponseWriter, r *http.Request) {
-	set := s.settings.Load()
 	s.count(func(t *totals) { t.statusRequests++ })
-	if !s.delay(r, set.Latency) {
+	x := s.begin(w, r, kindStatus)
+	defer x.end()
+	if !x.delay() {
 		return
 	}
-	if s.dice.hit(set.Faults.StatusError) {
-		s.fault()
-		(&apiError{status: set.Faults.ErrorStatus}).write(w)
+	if x.hit(statusError, x.set.Faults.StatusError) {
+		x.refuse(&apiError{status: x.set.Faults.ErrorStatus})
 		return
 	}
-	is, e := s.authorize(r)
-	cardID := []byte(r.PathValue("cardId"))
-	switch {
-	case e != nil:
-	case !correlationOK(r):
-		e = &apiError{http.StatusBadRequest, codeFormat, "x-correlation-id"}
-	case !ident(48)(cardID):
+	is, e := x.admit(&x.set.StatusRateLimit)
+	cardID := []byte(x.ev.card)
+	if e == nil && !ident(48)(cardID) {
 		e = &apiError{http.StatusBadRequest, codeFormat, "cardId"}
 	}
 	if e != nil {
-		e.write(w)
+		x.refuse(e)
 		return
 	}
-	body := s.status(is, set, cardID)
+	body := s.status(is, x.set, cardID)
 	if body == nil {
-		(&apiError{http.StatusNotFound, codeNoCard, ""}).write(w)
+		e = &apiError{http.StatusNotFound, codeNoCard, ""}
+		x.spoil(e.status, e.json())
 		return
 	}
-	writeJSON(w, http.StatusOK, body)
+	x.spoil(http.StatusOK, body)
 }
 
 // status returns nil for a card that is not known, or not yet.

@@ -6,62 +6,63 @@ import (
 	"mime"
 	"net/http"
 	"slices"
-	"strconv"
 )
 
 // serveOrder is POST .../physicalCards/{cardId}/operations:production.
 func (s *Simulator) serveOrder(w http.ResponseWriter, r *http.Request) {
-	set := s.settings.Load()
 	s.requests.Add(1)
-	if !s.delay(r, set.Latency) || s.faultBefore(w, set) {
+	x := s.begin(w, r, kindOrder)
+	defer x.end()
+	if !x.delay() || x.faultBefore() {
 		return
 	}
-	is, e := s.admit(w, r, set, false)
-	if e == nil && !ident(48)([]byte(r.PathValue("cardId"))) {
+	is, e := x.admit(&x.set.RateLimit)
+	cardID := []byte(x.ev.card)
+	if e == nil && !ident(48)(cardID) {
 		e = &apiError{http.StatusBadRequest, codeFormat, "cardId"}
 	}
 	if e != nil {
-		e.write(w)
+		x.refuse(e)
 		return
 	}
 	buf := s.bufs.Get().(*[]byte)
 	defer s.bufs.Put(buf)
 	body, e := readBody(r, s.cfg.MaxBody, buf)
 	if e != nil {
-		e.write(w)
+		x.refuse(e)
 		return
 	}
-	operationID, e := s.order(is, set, []byte(r.PathValue("cardId")), body)
-	if s.faultAfter(w, r, set) {
-		return
-	}
+	operationID, e := x.order(is, cardID, body)
 	if e != nil {
-		e.write(w)
+		x.finish(e.status, e.json())
 		return
 	}
-	writeJSON(w, http.StatusAccepted, []byte(`{"operationId":"`+operationID+`"}`))
+	x.finish(http.StatusAccepted, []byte(`{"operationId":"`+operationID+`"}`))
 }
 
 // admit lets a request in: its token, its rate, its headers.
-func (s *Simulator) admit(w http.ResponseWriter, r *http.Request, set *Settings, batch bool) (*issuer, *apiError) {
-	is, e := s.authorize(r)
+func (x *exchange) admit(limit *RateLimit) (*issuer, *apiError) {
+	is, e := x.authorize()
 	if e != nil {
 		return nil, e
 	}
-	if s.dice.hit(set.Faults.RevokeTokens) {
+	if x.kind != kindStatus && x.hit(revokeTokens, x.set.Faults.RevokeTokens) {
 		return nil, &apiError{http.StatusUnauthorized, codeUnauthorized, "Unauthorized"}
 	}
-	bucket, limit := &is.bucket, set.RateLimit
-	if batch {
-		bucket, limit = &is.batches, set.BatchRateLimit
+	bucket := &is.bucket
+	switch x.kind {
+	case kindBatch:
+		bucket = &is.batches
+	case kindStatus:
+		bucket = &is.reads
 	}
-	if !bucket.take(limit, s.cfg.Now()) {
-		s.count(func(t *totals) { t.throttled++ })
-		seconds := max(1, int(limit.RetryAfter.Seconds()))
-		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	if now := x.s.cfg.Now(); !bucket.take(limit, now) {
+		x.s.count(func(t *totals) { t.throttled++ })
+		x.ev.fault = throttledFault
+		limit.writeRetryAfter(x.w.Header(), now)
 		return nil, &apiError{http.StatusTooManyRequests, codeTooMany, "Too Many Requests"}
 	}
-	if !correlationOK(r) {
+	if !correlationOK(x.r) {
 		return nil, &apiError{http.StatusBadRequest, codeFormat, "x-correlation-id"}
 	}
 	return is, nil
@@ -109,14 +110,17 @@ type request struct {
 }
 
 // order judges a body and returns the operationId of the card to make.
-func (s *Simulator) order(is *issuer, set *Settings, cardID, body []byte) (string, *apiError) {
+func (x *exchange) order(is *issuer, cardID, body []byte) (string, *apiError) {
+	s, set := x.s, x.set
 	d := s.docs.Get().(*document)
 	defer s.docs.Put(d)
 	q := request{issuer: is, cardID: cardID, body: sha256.Sum256(body)}
 	if err := d.parse(body); err != nil || d.nodes[0].kind != kindObject {
 		return "", s.refuse(&q, &apiError{status: http.StatusBadRequest})
 	}
-	if e := s.judge(&q, set, d, 0, s.rules); e != nil {
+	e := s.judge(&q, set, d, 0, s.rules)
+	x.ev.request, x.ev.body = string(q.requestID), q.body
+	if e != nil {
 		return "", s.refuse(&q, e)
 	}
 	return s.accept(&q, set)
@@ -184,7 +188,7 @@ func (s *Simulator) checkCard(q *request, set *Settings, jwe string) *apiError {
 	if set.SkipDecryption {
 		return nil
 	}
-	clear, err := decrypt(jwe, q.issuer.JWEKeys)
+	clear, err := decrypt(jwe, *q.issuer.jwe.Load())
 	if err != nil {
 		return &apiError{http.StatusBadRequest, codeCrypto, ""}
 	}

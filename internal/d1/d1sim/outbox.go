@@ -2,6 +2,7 @@ package d1sim
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -16,6 +17,7 @@ type outbox struct {
 	mu      sync.Mutex
 	queues  []queue // by issuer
 	retries heap[*batch]
+	later   heap[item]      // delayed beyond the others
 	held    map[uint32]item // kept back to overtake
 	era     int             // raised by clear: what is in flight no longer counts
 	n       notificationTotals
@@ -29,9 +31,13 @@ type notificationTotals struct {
 type item struct {
 	at     int64  // real time it may leave, µs
 	order  uint32 // or the number of the change
+	issuer uint16
 	stage  uint8
 	change bool
 }
+
+// Before orders what is delayed.
+func (i item) Before(k item) bool { return i.at < k.at }
 
 // queue is a FIFO that gives its memory back.
 type queue struct {
@@ -89,20 +95,25 @@ func (o *outbox) add(order uint32, stage uint8, last bool) {
 	if set.NotificationURL == "" {
 		return
 	}
-	dice := &o.sim.dice
-	it := item{at: time.Now().Add(set.NotificationDelay).UnixMicro(), order: order, stage: stage}
-	q := &o.queues[o.sim.ledger.at(order).issuer]
+	r, f := o.sim.ledger.at(order), &set.Faults
+	it := item{at: time.Now().Add(set.NotificationDelay).UnixMicro(), order: order, stage: stage, issuer: r.issuer}
+	q := &o.queues[r.issuer]
+	l := o.sim.dice.luck(kindNotification, r.ids, uint32(stage))
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if dice.hit(set.Faults.LostNotifications) {
-		o.n.lost++
-	} else if old, full := o.held[order]; !full && !last && dice.hit(set.Faults.ReorderedNotifications) {
+	old, full := o.held[order]
+	switch {
+	case o.hit(l, lostNotifications, f.LostNotifications):
+		o.lose(it)
+	case o.hit(l, delayedNotifications, f.DelayedNotifications):
+		o.delay(it, f.DelayedFor)
+	case !full && !last && o.hit(l, reorderedNotifications, f.ReorderedNotifications):
 		o.held[order] = it
 		o.n.pending++
 		return
-	} else {
+	default:
 		o.put(q, it)
-		if dice.hit(set.Faults.DuplicateNotifications) {
+		if o.hit(l, duplicateNotifications, f.DuplicateNotifications) {
 			o.put(q, it)
 		}
 		if full {
@@ -117,15 +128,66 @@ func (o *outbox) add(order uint32, stage uint8, last bool) {
 	o.poke()
 }
 
+func (o *outbox) lose(it item) {
+	o.n.lost++
+	e := o.event(it)
+	e.fault = lostNotifications
+	o.sim.events.add(&e)
+}
+
+func (o *outbox) delay(it item, d time.Duration) {
+	it.at += d.Microseconds()
+	o.later.push(it)
+	o.n.pending++
+}
+
+// hit decides whether a fault meets a notification. The simulator's lock is held.
+func (o *outbox) hit(l luck, f fault, share float64) bool {
+	if !l.hit(f, share) {
+		return false
+	}
+	o.sim.faultedLocked(f)
+	return true
+}
+
+// event is one notified operation for the event log. The simulator's lock is held.
+func (o *outbox) event(it item) event {
+	s, i := o.sim, it.order
+	e := event{kind: kindNotification, at: time.Now().UnixMicro(), issuer: s.byNumber[it.issuer].ID, status: "UPDATE_ORDER"}
+	if it.change {
+		i = s.ledger.changes[it.order].order
+	}
+	r := s.ledger.at(i)
+	e.card, e.request = r.cardID(), r.requestID()
+	if !it.change {
+		st, _ := r.step(int(it.stage))
+		e.status = st.status
+	}
+	return e
+}
+
 // addChange takes the outcome of a change. The simulator's lock is held.
 func (o *outbox) addChange(issuer uint16, n uint32) {
 	set := o.sim.settings.Load()
 	if set.NotificationURL == "" {
 		return
 	}
+	f, q := &set.Faults, &o.queues[issuer]
+	it := item{at: time.Now().Add(set.NotificationDelay).UnixMicro(), order: n, change: true, issuer: issuer}
+	l := o.sim.dice.luck(kindChange+kindNotification, o.sim.ledger.at(o.sim.ledger.changes[n].order).ids, n)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.put(&o.queues[issuer], item{at: time.Now().Add(set.NotificationDelay).UnixMicro(), order: n, change: true})
+	switch {
+	case o.hit(l, lostNotifications, f.LostNotifications):
+		o.lose(it)
+	case o.hit(l, delayedNotifications, f.DelayedNotifications):
+		o.delay(it, f.DelayedFor)
+	default:
+		o.put(q, it)
+		if o.hit(l, duplicateNotifications, f.DuplicateNotifications) {
+			o.put(q, it)
+		}
+	}
 	o.poke()
 }
 
@@ -154,7 +216,7 @@ func (o *outbox) clear() {
 	for i := range o.queues {
 		o.queues[i] = queue{}
 	}
-	o.retries, o.held, o.n = nil, map[uint32]item{}, notificationTotals{}
+	o.retries, o.later, o.held, o.n = nil, nil, map[uint32]item{}, notificationTotals{}
 	o.era++
 }
 
@@ -196,6 +258,7 @@ func (o *outbox) next(now time.Time) (*batch, time.Duration) {
 	if len(o.retries) >= maxRetries {
 		return nil, wait
 	}
+	wait = min(wait, o.release(now))
 	for i := range o.queues {
 		q := &o.queues[i]
 		n := 0
@@ -215,6 +278,20 @@ func (o *outbox) next(now time.Time) (*batch, time.Duration) {
 	return nil, wait
 }
 
+// release puts what was delayed long enough into its queue and says how long
+// to wait for the next.
+func (o *outbox) release(now time.Time) time.Duration {
+	for len(o.later) > 0 {
+		if d := time.UnixMicro(o.later[0].at).Sub(now); d > 0 {
+			return d
+		}
+		it := o.later.pop()
+		q := &o.queues[it.issuer]
+		q.items = append(q.items, it) // counted when it was delayed
+	}
+	return time.Hour
+}
+
 // deliver sends a batch once and settles what comes of it.
 func (o *outbox) deliver(ctx context.Context, b *batch) {
 	s := o.sim
@@ -222,12 +299,9 @@ func (o *outbox) deliver(ctx context.Context, b *batch) {
 	if !ok {
 		return
 	}
-	res := o.sender.send(ctx, url, body)
+	res, answer := o.sender.send(ctx, url, body)
 	if ctx.Err() != nil {
 		return
-	}
-	if res == delivered && s.dice.hit(s.settings.Load().Faults.UnreadNotificationAcks) {
-		res = failed
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,12 +310,25 @@ func (o *outbox) deliver(ctx context.Context, b *batch) {
 	if b.era != o.era {
 		return
 	}
+	first, unread := b.items[0], fault("")
+	l := s.dice.luck("acknowledgement", strconv.FormatUint(uint64(first.order), 36), uint32(first.stage)<<16|uint32(b.attempt))
+	if res == delivered && o.hit(l, unreadNotificationAcks, s.settings.Load().Faults.UnreadNotificationAcks) {
+		res, unread = failed, unreadNotificationAcks
+	}
+	for _, it := range b.items {
+		e := o.event(it)
+		e.attempt, e.answer, e.fault = int32(b.attempt+1), answer, unread
+		s.events.add(&e)
+	}
 	o.settle(b, res)
 	s.signalLocked()
 }
 
 func (o *outbox) settle(b *batch, res result) {
 	n, plan := len(b.items), o.sim.cfg.Notifications.RetryPlan
+	if p := o.sim.settings.Load().NotificationRetryPlan; len(p) > 0 {
+		plan = p
+	}
 	o.n.requests++
 	if res == failed {
 		o.n.failures++

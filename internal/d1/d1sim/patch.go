@@ -48,6 +48,8 @@ func patch(v reflect.Value, d *document, at int, name string) error {
 			return true
 		})
 		return nil
+	case v.Kind() == reflect.Slice && n.kind == kindArray:
+		return patchSlice(v, d, at, name)
 	case v.Kind() == reflect.String && n.kind == kindString:
 		v.SetString(d.string(at))
 		return nil
@@ -69,6 +71,20 @@ func patchStruct(v reflect.Value, d *document, at int, name string) error {
 		errs = append(errs, patch(f, d, i, key))
 		return true
 	})
+	return errors.Join(errs...)
+}
+
+// patchSlice replaces a list as a whole: the old one is in force elsewhere.
+func patchSlice(v reflect.Value, d *document, at int, name string) error {
+	var errs []error
+	list := reflect.Zero(v.Type()) // an empty list is none
+	d.items(at, func(i int) bool {
+		e := reflect.New(v.Type().Elem()).Elem()
+		errs = append(errs, patch(e, d, i, name))
+		list = reflect.Append(list, e)
+		return true
+	})
+	v.Set(list)
 	return errors.Join(errs...)
 }
 
@@ -99,6 +115,15 @@ func appendValue(b []byte, v reflect.Value) []byte {
 			b = appendValue(b, v.Field(i))
 		}
 		return append(b, '}')
+	case reflect.Slice:
+		b = append(b, '[')
+		for i := range v.Len() {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendValue(b, v.Index(i))
+		}
+		return append(b, ']')
 	case reflect.Map:
 		b = append(b, '{')
 		for i, k := range slices.Sorted(maps.Keys(v.Interface().(map[string]string))) {

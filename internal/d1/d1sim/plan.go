@@ -11,6 +11,9 @@ const (
 	late
 	dataException
 	cancelled
+	exception
+	returned
+	undecided // no outcome yet
 )
 
 func outcomeOf(status string) (outcome, bool) {
@@ -23,11 +26,16 @@ func outcomeOf(status string) (outcome, bool) {
 		return dataException, true
 	case cardCanceled:
 		return cancelled, true
+	case cardException:
+		return exception, true
+	case cardReturned:
+		return returned, true
 	}
 	return 0, false
 }
 
-// details.status as Thales spells it; CARD_PROD_ON_HOLD is assumed.
+// details.status as Thales spells it; CARD_PROD_ON_HOLD is assumed. Thales
+// lists CARD_PROD_EXCEPTION and CARD_RETURNED for sister services only.
 const (
 	cardRequested       = "CARD_PROD_REQUESTED"
 	dataPrepared        = "DATA_PREPARED"
@@ -37,7 +45,9 @@ const (
 	cardOnHold          = "CARD_PROD_ON_HOLD"
 	cardDone            = "CARD_PROD_DONE"
 	cardCanceled        = "CARD_PROD_CANCELED"
+	cardException       = "CARD_PROD_EXCEPTION"
 	cardShipped         = "CARD_SHIPPED"
+	cardReturned        = "CARD_RETURNED"
 )
 
 // A step is one thing that happens to an order on the Shopfloor, and one
@@ -72,21 +82,24 @@ func (r *record) step(k int) (step, bool) {
 		return step{at: at(15), status: cardReady}, r.outcome != dataException
 	case r.outcome == dataException:
 		return step{}, false
-	case r.outcome == cancelled:
-		return step{at: at(30), status: cardCanceled, final: true, failed: true}, k == 3
+	case r.outcome == cancelled && k >= r.cancelStep():
+		percent := [...]int64{30, 45, 88, 95} // after what has been already
+		i := min(r.cancelStep()-firstCancel, len(percent)-1)
+		return step{at: at(percent[i]), status: cardCanceled, final: true, failed: true}, k == r.cancelStep()
 	case k == 3:
 		return step{at: at(40), status: cardOngoing}, true
 	}
 	delay := int64(0)
-	switch r.outcome {
-	case onHold:
+	switch {
+	case r.outcome == exception:
+		return step{at: at(60), status: cardException, final: true, failed: true}, k == 4
+	case r.outcome == onHold || r.held:
 		if k == 4 {
 			return step{at: at(60), status: cardOnHold}, true
 		}
 		k, delay = k-1, day
-	case late:
+	case r.outcome == late:
 		delay = 2 * day
-	default:
 	}
 	return r.lastSteps(k, at(85)+delay, r.received+span+delay)
 }
@@ -100,8 +113,21 @@ func (r *record) lastSteps(k int, done, ship int64) (step, bool) {
 		return step{}, false
 	}
 	n := k - 5
+	if r.outcome == returned {
+		switch n - int(r.updates) {
+		case 0:
+			return step{at: ship + int64(n)*day/2, status: cardShipped, ship: n}, true
+		case 1:
+			return step{at: ship + int64(n)*day, status: cardReturned, final: true}, true
+		}
+	}
 	return step{at: ship + int64(n)*day/2, status: cardShipped, ship: n, final: n == int(r.updates)}, n <= int(r.updates)
 }
+
+// firstCancel is the earliest step that can be CARD_PROD_CANCELED.
+const firstCancel = 3
+
+func (r *record) cancelStep() int { return max(int(r.cancelAt), firstCancel) }
 
 // neverShipped stands in record.updates for a NO_SHIPMENT card.
 const neverShipped = 0xff

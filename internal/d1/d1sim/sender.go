@@ -46,35 +46,36 @@ func newSender(n *Notifications) sender {
 	}
 }
 
-func (s *sender) send(ctx context.Context, url string, body []byte) result {
+// send returns what came of it and the HTTP status; 0: there was none.
+func (s *sender) send(ctx context.Context, url string, body []byte) (result, int) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return refused
+		return refused, 0
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("x-correlation-id", "d1sim-"+rand.Text())
 	if s.oauth.TokenURL != "" {
 		tok, err := s.bearer(ctx)
 		if err != nil {
-			return failed
+			return failed, 0
 		}
 		req.Header.Set("Authorization", "Bearer "+tok)
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return failed
+		return failed, 0
 	}
 	drain(resp)
 	switch code := resp.StatusCode; {
 	case code >= 200 && code < 300:
-		return delivered
+		return delivered, code
 	case code == http.StatusUnauthorized && s.oauth.TokenURL != "":
 		s.forget()
-		return failed
+		return failed, code
 	case code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500:
-		return failed
+		return failed, code
 	}
-	return refused
+	return refused, resp.StatusCode
 }
 
 func drain(resp *http.Response) {

@@ -2,10 +2,12 @@ package d1sim
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -25,6 +27,9 @@ type Simulator struct {
 	changes  []rule
 	tokens   tokens
 	dice     dice
+	tries    tries
+	events   eventLog
+	served   atomic.Int64 // requests of any kind while GoawayEvery is on
 	calendar calendar
 	docs     sync.Pool
 	bufs     sync.Pool
@@ -36,6 +41,7 @@ type Simulator struct {
 	clock      clock
 	floor      heap[entry]
 	totals     totals
+	faults     map[fault]int
 	registered map[string]bool
 	changed    chan struct{} // closed at the next change; nil: nobody waits
 
@@ -54,6 +60,8 @@ type issuer struct {
 	products map[string]*Product
 	bucket   bucket
 	batches  bucket
+	reads    bucket
+	jwe      atomic.Pointer[map[string]*ecdsa.PrivateKey]
 }
 
 // New builds a simulator. It answers requests at once; cards move and
@@ -77,11 +85,14 @@ func New(c Config) (*Simulator, error) {
 	s.docs.New = func() any { return &document{nodes: make([]node, 0, 96)} }
 	s.bufs.New = func() any { b := make([]byte, 0, 8<<10); return &b }
 	s.tokens.init(&s.cfg)
+	s.events.max = max(0, c.Events)
 	for i, is := range c.Issuers {
 		p := &issuer{Issuer: is, number: uint16(i), products: map[string]*Product{}}
 		for k := range is.Products {
 			p.products[is.Products[k].ID] = &is.Products[k]
 		}
+		keys := maps.Clone(is.JWEKeys)
+		p.jwe.Store(&keys)
 		s.issuers[is.ID] = p
 		s.byNumber = append(s.byNumber, p)
 	}
@@ -97,7 +108,10 @@ func (s *Simulator) resetLocked() {
 	s.clock = clock{base: s.cfg.Floor.Epoch, since: time.Now(), day: s.settings.Load().Day}
 	s.floor = nil
 	s.totals = totals{}
+	s.faults = map[fault]int{}
 	s.requests.Store(0)
+	s.tries.clear()
+	s.events.clear()
 }
 
 func operationPrefix(n uint64) string {
@@ -133,7 +147,7 @@ func (s *Simulator) Handler() http.Handler {
 	// Thales' reference and Thales' how-to spell the paths differently.
 	for _, cards := range []string{"/physicalCards/{cardId}/", "/physicalcards/{cardId}/"} {
 		mux.HandleFunc("POST "+base+cards+"operations:production", s.serveOrder)
-		mux.HandleFunc("POST "+base+cards+"operations:updateOrder", s.serveChange)
+		mux.HandleFunc("POST "+base+strings.TrimSuffix(cards, "/")+s.cfg.ChangePath, s.serveChange)
 		for _, status := range []string{"productionStatus", "productionstatus"} {
 			mux.HandleFunc("GET "+base+cards+status, s.serveStatus)
 		}

@@ -44,6 +44,8 @@ type Summary struct {
 	OnHold        int `json:"on_hold"`     // ever put on hold
 	Late          int `json:"late"`        // shipped after the due date
 	NotShipped    int `json:"not_shipped"` // NO_SHIPMENT cards that are done
+	Exception     int `json:"exception"`   // CARD_PROD_EXCEPTION
+	Returned      int `json:"returned"`
 
 	// The notifications count operations, not requests.
 	NotificationsPending   int `json:"notifications_pending"`
@@ -61,7 +63,7 @@ type totals struct {
 	received, acceptedOrders, refusedOrders, cards        int
 	twice, cardsTwice, repeated, differing, refusals      int
 	open, made, shipped, exception, cancelled, hold, late int
-	notShipped                                            int
+	notShipped, spoilt, returned                          int
 }
 
 func (s *Simulator) count(f func(*totals)) {
@@ -137,6 +139,10 @@ func (t *totals) step(r *record, st step) {
 		t.cancelled++
 	case cardOnHold:
 		t.hold++
+	case cardException:
+		t.spoilt++
+	case cardReturned:
+		t.returned++
 	}
 	if st.final {
 		t.open--
@@ -163,6 +169,7 @@ func (s *Simulator) summaryLocked() Summary {
 		StatusRequests: t.statusRequests, TokensIssued: s.tokens.count(),
 		Open: t.open, CardsMade: t.made, Shipped: t.shipped, DataException: t.exception,
 		Cancelled: t.cancelled, OnHold: t.hold, Late: t.late, NotShipped: t.notShipped,
+		Exception: t.spoilt, Returned: t.returned,
 	}
 	s.outbox.summarize(&sum)
 	return sum

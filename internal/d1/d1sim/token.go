@@ -88,53 +88,80 @@ func (s *Simulator) RevokeTokens() {
 
 // serveToken is the OAuth endpoint: an assertion in, an access token out.
 func (s *Simulator) serveToken(w http.ResponseWriter, r *http.Request) {
-	if s.settings.Load().Faults.TokenDown {
-		(&apiError{status: http.StatusServiceUnavailable}).write(w)
+	x := s.begin(w, r, kindToken)
+	defer x.end()
+	if x.tokenFault() {
 		return
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		(&apiError{status: http.StatusMethodNotAllowed}).write(w)
+		x.refuse(&apiError{status: http.StatusMethodNotAllowed})
 		return
 	}
 	if !correlationOK(r) {
-		refuseToken(w, "invalid_request", "x-correlation-id is malformed")
+		x.refuseToken("invalid_request", "x-correlation-id is malformed")
 		return
 	}
 	grant, assertion, problem := tokenRequest(r)
 	switch {
 	case problem != "":
-		refuseToken(w, "invalid_request", problem)
+		x.refuseToken("invalid_request", problem)
 	case grant == "":
-		refuseToken(w, "invalid_request", "grant_type is missing")
+		x.refuseToken("invalid_request", "grant_type is missing")
 	case grant != grantJWTBearer:
-		refuseToken(w, "unsupported_grant_type", "grant_type is not "+grantJWTBearer)
+		x.refuseToken("unsupported_grant_type", "grant_type is not "+grantJWTBearer)
 	case assertion == "":
-		refuseToken(w, "invalid_request", "assertion is missing")
+		x.refuseToken("invalid_request", "assertion is missing")
 	default:
-		s.answerToken(w, r, assertion)
+		x.answerToken(assertion)
 	}
 }
 
-func (s *Simulator) answerToken(w http.ResponseWriter, r *http.Request, assertion string) {
+// tokenFault spoils the answer of the token endpoint.
+func (x *exchange) tokenFault() bool {
+	f := &x.set.Faults
+	switch {
+	case f.TokenDown:
+		x.ev.fault = tokenDown
+		x.s.faulted(tokenDown)
+		x.refuse(&apiError{status: http.StatusServiceUnavailable})
+	case x.hit(tokenError, f.TokenError):
+		x.refuse(&apiError{status: f.TokenStatus})
+	case x.hit(tokenGarbage, f.TokenGarbage):
+		if x.luck.roll("page or JSON") < 0.5 {
+			x.page(http.StatusOK)
+		} else {
+			x.write(http.StatusOK, []byte(`{"token_type":"Bearer","expires_in":"soon"}`))
+		}
+	case x.hit(tokenSlow, f.TokenSlow):
+		return !x.pause(f.TokenSlowFor)
+	default:
+		return false
+	}
+	return true
+}
+
+func (x *exchange) answerToken(assertion string) {
+	s := x.s
 	id, problem := s.verifyAssertion(assertion)
-	if problem == "" && s.cfg.CheckClientName && !clientNamed(r, id) {
+	if problem == "" && !x.certified(id) {
 		problem = "the client certificate is not the issuer's"
 	}
 	if problem != "" {
-		refuseToken(w, "invalid_grant", problem)
+		x.refuseToken("invalid_grant", problem)
 		return
 	}
+	x.ev.issuer = id
 	tok, left := s.tokens.issue(id)
-	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, http.StatusOK, []byte(`{"access_token":"`+tok+`","expires_in":`+strconv.Itoa(left)+
+	x.w.Header().Set("Cache-Control", "no-store")
+	x.write(http.StatusOK, []byte(`{"access_token":"`+tok+`","expires_in":`+strconv.Itoa(left)+
 		`,"scope":"d1","token_type":"Bearer"}`))
 }
 
-func refuseToken(w http.ResponseWriter, code, text string) {
+func (x *exchange) refuseToken(code, text string) {
 	b := appendString([]byte(`{"error":`), code)
 	b = appendString(append(b, `,"error_description":`...), text)
-	writeJSON(w, http.StatusBadRequest, append(b, '}'))
+	x.write(http.StatusBadRequest, append(b, '}'))
 }
 
 // tokenRequest reads both content types D1 takes.
@@ -216,7 +243,8 @@ func (s *Simulator) verifyClaims(is *issuer, c *jwt.Claims) string {
 }
 
 // authorize finds the issuer of a banking request, or the refusal.
-func (s *Simulator) authorize(r *http.Request) (*issuer, *apiError) {
+func (x *exchange) authorize() (*issuer, *apiError) {
+	s, r := x.s, x.r
 	const bearer = "Bearer "
 	h := r.Header.Get("Authorization")
 	if len(h) <= len(bearer) || !strings.EqualFold(h[:len(bearer)], bearer) {
@@ -226,11 +254,11 @@ func (s *Simulator) authorize(r *http.Request) (*issuer, *apiError) {
 	if !ok {
 		return nil, &apiError{http.StatusUnauthorized, codeUnauthorized, "Unauthorized"}
 	}
-	is := s.issuers[r.PathValue("issuerId")]
+	is := s.issuers[x.ev.issuer]
 	if is == nil || is.ID != owner {
 		return nil, &apiError{http.StatusForbidden, codeNotAllowed, "Forbidden"}
 	}
-	if s.cfg.CheckClientName && !clientNamed(r, is.ID) {
+	if !x.certified(is.ID) {
 		return nil, &apiError{http.StatusForbidden, codeNotAllowed, "Forbidden"}
 	}
 	return is, nil

@@ -70,6 +70,34 @@ func OpenDir(dir, issuerID string, hosts []string) (m *Material, created bool, e
 	return m, true, m.write(dir)
 }
 
+// RenewClient replaces the issuer's client certificate and its key in a filled
+// directory, each by a rename, the key first: what reads them again on a change
+// can meet the pair half replaced, as in real life.
+func (m *Material) RenewClient(dir string) error {
+	c, err := m.CA.Client(m.Client.Leaf.Subject.CommonName)
+	if err != nil {
+		return err
+	}
+	fresh, err := os.MkdirTemp(dir, ".renew-")
+	if err != nil {
+		return fmt.Errorf("renew certificate: %w", err)
+	}
+	w := writer{dir: fresh}
+	w.key("issuer.key.pem", c.PrivateKey)
+	w.put("issuer.pem", 0o644, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}))
+	err = w.err
+	for _, name := range []string{"issuer.key.pem", "issuer.pem"} {
+		if err == nil {
+			err = os.Rename(filepath.Join(fresh, name), filepath.Join(dir, name))
+		}
+	}
+	if err = errors.Join(err, os.RemoveAll(fresh)); err != nil {
+		return fmt.Errorf("renew certificate: %w", err)
+	}
+	m.Client = c
+	return nil
+}
+
 func (m *Material) write(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make key directory: %w", err)

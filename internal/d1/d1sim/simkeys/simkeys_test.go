@@ -119,3 +119,30 @@ func TestMutualTLSAndTheClientsName(t *testing.T) {
 		t.Errorf("no certificate: %d", got)
 	}
 }
+
+func TestRenewedClientCertificate(t *testing.T) {
+	dir := t.TempDir()
+	m, _, err := simkeys.OpenDir(dir, issuerID, []string{"localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := m.Client.Leaf
+	if err := m.RenewClient(dir); err != nil {
+		t.Fatal(err)
+	}
+	again, _, err := simkeys.OpenDir(dir, issuerID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := again.Client.Leaf
+	if fresh.Equal(old) || !fresh.Equal(m.Client.Leaf) || fresh.Subject.CommonName != old.Subject.CommonName {
+		t.Errorf("%s, serial %v after %v", fresh.Subject, fresh.SerialNumber, old.SerialNumber)
+	}
+	if err := fresh.CheckSignatureFrom(m.CA.Cert); err != nil {
+		t.Error(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, ".renew-*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left behind %v %v", left, err)
+	}
+}
