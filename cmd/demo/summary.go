@@ -37,6 +37,7 @@ type summary struct {
 	OnHold       int64 `json:"on_hold"`
 	Failed       int64 `json:"failed"`
 	Canceled     int64 `json:"canceled"`
+	Produced     int64 `json:"produced"` // made and, as ordered, not shipped
 	Shipped      int64 `json:"shipped"`
 	Balanced     bool  `json:"balanced"`
 
@@ -68,7 +69,7 @@ func (s *summary) setTotals(t *issuance.Totals) {
 		*field = t.State(state)
 	}
 	for phase, field := range map[issuance.Phase]*int64{
-		issuance.Awaiting: &s.Awaiting, issuance.InProduction: &s.InProduction, issuance.OnHold: &s.OnHold,
+		issuance.Awaiting: &s.Awaiting, issuance.InProduction: &s.InProduction, issuance.OnHold: &s.OnHold, issuance.Produced: &s.Produced,
 		issuance.Failed: &s.Failed, issuance.Canceled: &s.Canceled, issuance.Shipped: &s.Shipped,
 	} {
 		*field = t.Phase(phase)
@@ -154,7 +155,7 @@ func (s *summary) optional(line func(int, string, int64, string)) {
 	}{
 		{"cancelled", s.Cancelled}, {"held", s.Held}, {"ready", s.Ready}, {"submitting", s.Submitting},
 		{"unknown", s.Unknown}, {"refused", s.Refused}, {"awaiting", s.Awaiting},
-		{"in production", s.InProduction}, {"on hold", s.OnHold}, {"canceled", s.Canceled},
+		{"in production", s.InProduction}, {"on hold", s.OnHold}, {"produced", s.Produced}, {"canceled", s.Canceled},
 	} {
 		if term.n != 0 {
 			line(1, term.name, term.n, "")

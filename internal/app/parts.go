@@ -83,6 +83,7 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 	i.track, err = track.New(track.Config{
 		IssuerID: c.ID, Budget: c.Track.Budget, InFlight: min(4, c.Rate.InFlight), Silence: c.Track.SilentAfter, Settle: c.Submit.Settle,
 		NotFoundAsks: c.Track.NotFoundAsks, UnclearAsks: c.Track.UnclearAsks, MaxAttempts: c.Submit.MaxAttempts,
+		DailyBudget: c.Track.DailyBudget, Zone: c.TimeZone.Location,
 	}, track.Deps{
 		Store: a.store, Issuer: i.client, Limiter: limiter, Now: a.now, Log: a.log,
 	})

@@ -81,6 +81,7 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 	or(c, key+".track.budget", &i.Track.Budget, 2000)
 	or(c, key+".change.wait_for_order", &i.Change.WaitForOrder, 24*time.Hour)
 	or(c, key+".change.silent_after", &i.Change.SilentAfter, time.Hour)
+	or(c, key+".track.daily_budget", &i.Track.DailyBudget, 20_000)
 	i.Report.check(c, key+".report", i.ID, cfg)
 }
 

@@ -124,6 +124,10 @@ type Track struct {
 	// Budget is the most questions asked in one run; they share D1's rate with
 	// ordering. Default: 2000.
 	Budget int `yaml:"budget"`
+	// DailyBudget is the most questions answered on one day of the issuer's
+	// time zone, over all runs; a restart does not renew it. A fifth of it is kept
+	// for orders of unknown outcome. Default: 20000.
+	DailyBudget int `yaml:"daily_budget"`
 }
 
 // Change says how changes of orders are made.

@@ -73,6 +73,12 @@ const (
 	PayloadLost    Code = "PAYLOAD_LOST"    // the sealed payload cannot be opened
 )
 
+// Codes of an order that D1 has and a person must look at.
+const (
+	SecondOperation Code = "SECOND_OPERATION" // D1 produces it under two operations: perhaps two cards
+	MissingAtD1     Code = "MISSING_AT_D1"    // D1 had accepted it, and does not know it when asked
+)
+
 // Codes of a change that was asked of an order; a rejected row of a change file
 // has a code of a row.
 const (

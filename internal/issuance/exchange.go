@@ -110,6 +110,17 @@ type Applied struct {
 	Changed   int  // of those, the ones that brought news
 	Unmatched int  // kept until their order appears
 	Other     int  // operations of a kind that changes nothing
+	Strange   int  // words of D1's that we do not know: kept, and counted by word
+}
+
+// Parked is an operation that belongs to no order of ours so far.
+type Parked struct {
+	IssuerID        string
+	IssuerRequestID string // as D1 names it, perhaps empty
+	OperationID     string
+	CardID          string
+	Status          ProductionStatus
+	ParkedAt        time.Time
 }
 
 // Heard is what D1 answered when asked about an order. Without operations it
@@ -117,6 +128,7 @@ type Applied struct {
 type Heard struct {
 	Ref        Ref
 	Operations []Operation
+	Missing    bool // D1 does not know the order, though it had accepted it
 }
 
 // Observation is a file as seen in a listing of the drop.

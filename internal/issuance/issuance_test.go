@@ -19,7 +19,7 @@ var night = time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)
 func TestLegalTransitionsOfAnOrder(t *testing.T) {
 	legal := map[issuance.State]string{
 		issuance.Held:       "ready cancelled submitted",
-		issuance.Ready:      "submitting held cancelled submitted",
+		issuance.Ready:      "submitting held cancelled submitted unknown",
 		issuance.Submitting: "submitted refused unknown ready",
 		issuance.Unknown:    "submitted ready held",
 		issuance.Refused:    "ready cancelled submitted",

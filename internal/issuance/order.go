@@ -47,7 +47,7 @@ func States() []State {
 
 var successors = map[State][]State{
 	Held:       {Ready, Cancelled, Submitted},
-	Ready:      {Submitting, Held, Cancelled, Submitted},
+	Ready:      {Submitting, Held, Cancelled, Submitted, Unknown}, // unknown: a person doubts that it was never sent
 	Submitting: {Submitted, Refused, Unknown, Ready},
 	Unknown:    {Submitted, Ready, Held},
 	Refused:    {Ready, Cancelled, Submitted},
@@ -104,11 +104,14 @@ type Order struct {
 
 	Attempts      int
 	Asks          int       // how often D1 was asked since the outcome became unknown
-	NotFound      int       // how often in a row, up to the last time, D1 answered that it does not have the order
+	NotFound      int       // how often in a row, up to the last time, D1 answered that it does not have the order, unknown or submitted
 	NextAttemptAt time.Time // not to be sent, or not to be asked about, before
 	CorrelationID string    // x-correlation-id of the last attempt
 	OperationID   string    // D1's, once known
-	SubmittedAt   time.Time // when we first knew that D1 has it
+	// OtherOperations are further operations under which D1 says that it
+	// produces the order. D1 took it more than once: a person must see to it.
+	OtherOperations []string
+	SubmittedAt     time.Time // when we first knew that D1 has it
 
 	Production Production
 }
@@ -130,7 +133,7 @@ func (o *Order) Transition(to State, why Why) (Event, error) {
 // Final reports whether no further news of the order is expected.
 func (o *Order) Final() bool {
 	if o.State == Submitted {
-		return o.Production.Status.Final(o.Production.Failed)
+		return o.Production.Final()
 	}
 	return !o.State.Open()
 }

@@ -1,9 +1,6 @@
 package issuance
 
-import (
-	"cmp"
-	"time"
-)
+import "time"
 
 // ProductionStatus is D1's details.status, kept as D1 spells it. Values we do
 // not know are legal: D1 may add some at any time.
@@ -34,7 +31,8 @@ type step struct {
 // steps gives the business order of the statuses. An end of production without
 // a card ranks above every step of making one, and a card that left the house
 // above all of them: what has physically happened is never taken back by news
-// that arrives late.
+// that arrives late. On hold is no step but a pause between any two of them;
+// its rank counts only where the times do not tell, see [Production.settle].
 var steps = map[ProductionStatus]step{
 	"":                {0, Awaiting, false},
 	CardProdRequested: {10, InProduction, false},
@@ -78,6 +76,8 @@ func (s ProductionStatus) Known() bool {
 // operation, which ends it in any status.
 func (s ProductionStatus) Final(failed bool) bool { return s.step(failed).final }
 
+func (s ProductionStatus) pause(failed bool) bool { return s == CardProdOnHold && !failed }
+
 // Phase groups the production statuses into the terms of the control equation.
 type Phase string
 
@@ -88,14 +88,22 @@ const (
 	OnHold       Phase = "on_hold"
 	Failed       Phase = "failed"
 	Canceled     Phase = "canceled"
+	Produced     Phase = "produced" // made and, as ordered, not shipped
 	Shipped      Phase = "shipped"
 )
 
 // Phases lists every phase once, in the order of the control equation.
-func Phases() []Phase { return []Phase{Awaiting, InProduction, OnHold, Failed, Canceled, Shipped} }
+func Phases() []Phase {
+	return []Phase{Awaiting, InProduction, OnHold, Failed, Canceled, Produced, Shipped}
+}
+
+// NoShipment is D1's services.delivery of a card that is made and not sent.
+const NoShipment = "NO_SHIPMENT"
 
 // Production is what D1 has said about making and shipping the card.
 type Production struct {
+	NoShipment bool // as ordered: the card is made and not sent, so that made is its end
+
 	Status  ProductionStatus
 	Failed  bool // D1's operation status is FAILED
 	Reason  string
@@ -104,12 +112,36 @@ type Production struct {
 	Site    string    // personalization center
 	HeardAt time.Time // when we last heard of the order, by any way
 
+	// Beneath is the step of production that a pause hides or, while Status is
+	// a step, the last pause before it. It decides what later news means.
+	Beneath Step
+
 	Shipment   Shipment
-	ShipmentAt time.Time
+	ShipmentAt time.Time // of its status and message
+	ParcelAt   time.Time // of its carrier and tracking number, which later news may leave out
+}
+
+// Step is one production status with what belongs to it.
+type Step struct {
+	Status ProductionStatus `json:"status"`
+	Failed bool             `json:"failed,omitempty"`
+	Reason string           `json:"reason,omitempty"`
+	At     time.Time        `json:"at,omitzero"`
+	Over   bool             `json:"over,omitempty"` // of a pause: D1 has said since that production goes on
 }
 
 // Phase returns the term of the control equation under which a submitted order counts.
-func (p *Production) Phase() Phase { return p.Status.step(p.Failed).phase }
+func (p *Production) Phase() Phase {
+	if p.made() {
+		return Produced
+	}
+	return p.Status.step(p.Failed).phase
+}
+
+// Final reports whether production has ended.
+func (p *Production) Final() bool { return p.made() || p.Status.Final(p.Failed) }
+
+func (p *Production) made() bool { return p.NoShipment && p.Status == CardProdDone && !p.Failed }
 
 // Shipment is D1's details.shipment, values as D1 or the carrier writes them.
 type Shipment struct {
@@ -151,6 +183,10 @@ type Operation struct {
 	DueDate    string
 	Site       string
 	Shipment   Shipment
+
+	// Current says that this is D1's answer to a question of ours, and so how
+	// things stand; a notification says how they stood when it was written.
+	Current bool `json:",omitempty"`
 }
 
 func (op *Operation) at() time.Time {
@@ -158,115 +194,4 @@ func (op *Operation) at() time.Time {
 		return op.StartTime
 	}
 	return op.EndTime
-}
-
-// Hear applies what D1 says of a PRODUCE operation and returns the events to
-// append, none when it is a plain repeat. It is evidence that D1 has the order,
-// so a live order becomes submitted; rejected and duplicate rows were never
-// sent and must not be passed.
-//
-// The result does not depend on the order in which operations arrive, nor on
-// how often.
-func (o *Order) Hear(op Operation, why Why) ([]Event, error) {
-	var events []Event
-	if o.State != Submitted {
-		e, err := o.Transition(Submitted, Why{At: why.At, Stage: why.Stage, Session: why.Session,
-			Reason: "D1 reports on it", Attempt: o.Attempts})
-		if err != nil {
-			return nil, err
-		}
-		o.Reason = "" // what matters from now on is D1's own reason
-		events = append(events, e)
-	}
-	if o.OperationID == "" {
-		o.OperationID = op.OperationID
-	}
-	if o.Production.HeardAt.Before(why.At) {
-		o.Production.HeardAt = why.At
-	}
-	return append(events, o.hearProduction(op, why)...), nil
-}
-
-func (o *Order) hearProduction(op Operation, why Why) []Event {
-	var events []Event
-	was, p := o.Production, &o.Production
-	if op.Production == "" && op.Status == OperationFailed {
-		op.Production = OperationFailed // it has no details, and is news all the same
-	}
-	op.Reason = cmp.Or(op.Reason, op.ErrorCode)
-	why.Reason = op.Reason
-	newer := p.compare(op)
-	if newer > 0 {
-		p.Status, p.Failed, p.At, p.Reason = op.Production, op.Status == OperationFailed, op.at(), op.Reason
-	}
-	p.DueDate = max(p.DueDate, op.DueDate)
-	p.Site = cmp.Or(p.Site, op.Site)
-	switch {
-	case was.Status != p.Status, was.Failed != p.Failed:
-		events = append(events, why.event(o.Ref, KindProduction, string(was.Status), string(p.Status)))
-	case newer < 0 && op.Production != "" && op.Production != p.Status:
-		events = append(events, why.event(o.Ref, KindLateNews, string(p.Status), string(op.Production)))
-	}
-	if p.hearShipment(op) {
-		why.Reason = ""
-		events = append(events, why.event(o.Ref, KindShipment, was.Shipment.Status, p.Shipment.Status))
-	}
-	return events
-}
-
-// hearShipment takes over the shipment data when it is the newest so far.
-// Carriers go back and forth (exception, in transit again), so time decides
-// here and the carrier's status only between two of the same time.
-func (p *Production) hearShipment(op Operation) bool {
-	if op.Shipment == (Shipment{}) {
-		return false
-	}
-	if cmp.Or(op.at().Compare(p.ShipmentAt), op.Shipment.compare(p.Shipment)) <= 0 {
-		return false
-	}
-	changed := op.Shipment != p.Shipment
-	p.Shipment, p.ShipmentAt = op.Shipment, op.at()
-	return changed
-}
-
-// compare says whether op brings a newer status than what is known: positive
-// when it does, zero when it says the same, negative when it is older news.
-func (p *Production) compare(op Operation) int {
-	failed := op.Status == OperationFailed
-	return cmp.Or(
-		cmp.Compare(op.Production.step(failed).rank, p.Status.step(p.Failed).rank),
-		cmp.Compare(op.Production, p.Status),
-		op.at().Compare(p.At),
-		cmp.Compare(op.Reason, p.Reason),
-		compareBool(failed, p.Failed),
-	)
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	default:
-		return -1
-	}
-}
-
-// shipmentRank orders the carrier's statuses (AfterShip's vocabulary, which
-// D1's examples follow).
-var shipmentRank = map[string]int{
-	"Pending": 1, "InfoReceived": 2, "InTransit": 3, "OutForDelivery": 4,
-	"AttemptFail": 5, "AvailableForPickup": 6, "Exception": 7, "Expired": 8, "Delivered": 9,
-}
-
-func (s Shipment) compare(t Shipment) int {
-	return cmp.Or(
-		cmp.Compare(shipmentRank[s.Status], shipmentRank[t.Status]),
-		cmp.Compare(s.Status, t.Status),
-		cmp.Compare(s.TrackingNumber, t.TrackingNumber),
-		cmp.Compare(s.Carrier, t.Carrier),
-		cmp.Compare(s.TrackingURL, t.TrackingURL),
-		cmp.Compare(s.Message, t.Message),
-	)
 }

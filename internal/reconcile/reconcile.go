@@ -56,8 +56,22 @@ func LineOf(o *issuance.Order) Line {
 	if o.State == issuance.Submitted {
 		// Once D1 has the order, production's own reason is the news.
 		line.Reason = cmp.Or(o.Production.Reason, o.Reason)
+		line.Code = cmp.Or(o.Code, warning(o))
 	}
 	return line
+}
+
+// warning is what a person must know of an order that D1 has, wherever its
+// production stands.
+func warning(o *issuance.Order) issuance.Code {
+	switch {
+	case len(o.OtherOperations) > 0:
+		return issuance.SecondOperation
+	case o.NotFound > 0:
+		return issuance.MissingAtD1
+	default:
+		return ""
+	}
 }
 
 // Result is the sum of the lines.

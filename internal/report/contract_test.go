@@ -56,7 +56,7 @@ func sampleNight(t *testing.T) *night {
 	n.pass(9 * time.Hour)
 	n.hear(no, 1, issuance.CardShipped, issuance.Shipment{Carrier: "laposte", TrackingNumber: "LP000000001FR", Status: "InTransit"})
 	n.hear(no, 2, issuance.CardProdOngoing, issuance.Shipment{})
-	n.store.hear(issuance.NewRef(no, 3), issuance.Operation{OperationID: "op-3", Operation: issuance.OperationProduce, Status: issuance.OperationFailed,
+	n.store.hear(issuance.NewRef(no, 3), issuance.Operation{Operation: issuance.OperationProduce, Status: issuance.OperationFailed,
 		Production: issuance.DataException, Reason: "photo missing", EndTime: n.now.Add(-time.Hour)}, n.now)
 	n.decide(no, issuance.BatchSettled)
 	n.run()

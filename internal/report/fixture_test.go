@@ -116,7 +116,7 @@ func (n *night) reject(no issuance.BatchNo, row int64, column string, code issua
 }
 
 func (n *night) hear(no issuance.BatchNo, row int64, status issuance.ProductionStatus, shipment issuance.Shipment) {
-	n.store.hear(issuance.NewRef(no, row), issuance.Operation{OperationID: "op-" + string(rune('0'+row)), Operation: issuance.OperationProduce,
+	n.store.hear(issuance.NewRef(no, row), issuance.Operation{Operation: issuance.OperationProduce,
 		Status: issuance.OperationSuccessful, Production: status, EndTime: n.now.Add(-time.Minute), DueDate: "2026-03-04",
 		Site: "PERSO-1", Shipment: shipment}, n.now)
 }

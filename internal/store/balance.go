@@ -57,7 +57,8 @@ var impossible = []struct{ what, query string }{
 		`SELECT count(*) FROM orders o WHERE o.last_event = 0 AND o.state NOT IN ('ready', 'rejected', 'duplicate')`},
 	{"submitted orders nobody waits for", `SELECT count(*) FROM orders o JOIN batch b ON b.no = o.batch_no
 		WHERE o.state = 'submitted' AND b.state IN ('settled', 'closed') AND o.watched_at = 0 AND o.failed = 0 AND o.status IN
-			('', 'CARD_PROD_REQUESTED', 'DATA_PREPARED', 'CARD_PROD_READY', 'CARD_PROD_ONGOING', 'CARD_PROD_ON_HOLD', 'CARD_PROD_DONE')`},
+			('', 'CARD_PROD_REQUESTED', 'DATA_PREPARED', 'CARD_PROD_READY', 'CARD_PROD_ONGOING', 'CARD_PROD_ON_HOLD', 'CARD_PROD_DONE')
+			AND NOT (o.no_shipment = 1 AND o.status = 'CARD_PROD_DONE')`},
 	{"settled batches with open orders", `SELECT count(*) FROM orders o JOIN batch b ON b.no = o.batch_no
 		WHERE b.state IN ('settled', 'closed') AND o.state IN ('held', 'ready', 'submitting', 'unknown')`},
 }

@@ -282,7 +282,7 @@ func (s *Store) DecideBatch(ctx context.Context, b issuance.Batch, to issuance.B
 			return err
 		}
 		if to == issuance.BatchAccepted {
-			return t.applyParked(f.IssuerID, s.sessionID())
+			return t.applyAllParked(f.IssuerID, s.sessionID())
 		}
 		return nil
 	})

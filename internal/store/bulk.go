@@ -30,7 +30,8 @@ func (t *tx) changeAll(keys []issuance.Ref, from, to issuance.State, later int, 
 		return change{}, err
 	}
 	t.lastEvent += int64(len(keys)) - 1
-	n, err := t.exec(sqlAppendAll, string(text), first, string(from), string(to), micros(why.At), why.Stage, why.Session, later)
+	n, err := t.exec(sqlAppendAll, string(text), first, string(from), string(to), micros(why.At), why.Stage, why.Session, later,
+		why.Operator, string(why.Code), why.Reason)
 	if err == nil && n != int64(len(keys)) {
 		err = fmt.Errorf("%w: %d orders wrote %d events", ErrOutOfState, len(keys), n)
 	}

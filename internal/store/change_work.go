@@ -462,13 +462,9 @@ func (t *tx) reopenChanges(orders string, why issuance.Why) error {
 // applyParkedUpdate applies news that came before the answer that told its
 // operation id, and could not be matched without.
 func (t *tx) applyParkedUpdate(r *changeRecord, why issuance.Why) error {
-	type parked struct {
-		id, at int64
-		text   string
-	}
-	waiting, err := list(t, func(row scanner) (p parked, err error) { return p, row.Scan(&p.id, &p.text, &p.at) },
-		`SELECT p.id, p.operation, p.parked_at FROM parked_operation p
-			WHERE p.issuer_id = $1 AND p.applied_at = 0 AND p.issuer_request_id IN ($2, '') ORDER BY p.id`, r.IssuerID, r.OrderID)
+	waiting, err := list(t, scanParked, `SELECT p.id, p.operation, p.parked_at FROM parked_operation p
+		WHERE p.issuer_id = $1 AND p.applied_at = 0 AND p.issuer_request_id IN ($2, '') AND p.operation_id = $3 ORDER BY p.id`,
+		r.IssuerID, r.OrderID, r.OperationID)
 	if err != nil {
 		return err
 	}
@@ -477,7 +473,7 @@ func (t *tx) applyParkedUpdate(r *changeRecord, why issuance.Why) error {
 		if err := json.Unmarshal([]byte(p.text), &op); err != nil {
 			return fmt.Errorf("read parked operation: %w", err)
 		}
-		if op.Operation != issuance.OperationUpdateOrder || op.OperationID != r.OperationID {
+		if op.Operation != issuance.OperationUpdateOrder {
 			continue
 		}
 		why := issuance.Why{At: fromMicros(p.at), Stage: "notification", Session: why.Session}

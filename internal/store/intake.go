@@ -170,11 +170,11 @@ func (t *tx) insertOrder(n *issuance.NewOrder) (added bool, err error) {
 		live = 1
 	}
 	count, err := t.exec(`INSERT INTO orders (ref, batch_no, line, live, urgency, state, issuer_id, order_id, card_id, consumer_id,
-		product_id, issuance, priority, masked_pan, pan_fingerprint, content_mac, code, reason)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+		product_id, issuance, priority, masked_pan, pan_fingerprint, content_mac, code, reason, no_shipment)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 		ON CONFLICT (issuer_id, order_id) WHERE live = 1 DO NOTHING`,
 		int64(n.Ref), int64(n.Ref.Batch()), n.Line, live, int64(n.Urgency), string(n.State), n.IssuerID, n.OrderID, n.CardID, n.ConsumerID,
-		n.ProductID, n.Issuance, n.Priority, n.MaskedPAN, n.PANFingerprint, n.ContentMAC, string(n.Code), n.Reason)
+		n.ProductID, n.Issuance, n.Priority, n.MaskedPAN, n.PANFingerprint, n.ContentMAC, string(n.Code), n.Reason, n.Production.NoShipment)
 	return count == 1, err
 }
 

@@ -2,8 +2,8 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"slices"
 
 	"cardbatch/internal/issuance"
 )
@@ -14,10 +14,15 @@ import (
 //
 // An operation belongs to the order whose order_id it names as issuerRequestId.
 // When it names none, it belongs to the order of its card that has its
-// operation id or, failing that, to the only one of the card that was sent and
-// is not final. A PRODUCE operation that belongs to no order is kept until an
-// order with its issuerRequestId is accepted. An operation of another kind
-// changes nothing.
+// operation id or, failing that, to the only one of the card that D1 is known to
+// have and is not final, unless the two have different operation ids. It
+// is not taken for a proof that D1 has an order: it may be about a card that was
+// made before, and an order wrongly taken for submitted would be lost, while one
+// wrongly taken for unknown is asked about.
+//
+// A PRODUCE operation that belongs to no order is parked until an order that it
+// belongs to is accepted, or turns out to be the one; see ApplyParked. An
+// operation of another kind changes nothing.
 func (s *Store) ApplyNotification(ctx context.Context, n issuance.Notification) (issuance.Applied, error) {
 	var a issuance.Applied
 	err := s.write(ctx, "apply notification", func(t *tx) error {
@@ -31,25 +36,9 @@ func (s *Store) ApplyNotification(ctx context.Context, n issuance.Notification) 
 			at = t.now
 		}
 		why := issuance.Why{At: at, Stage: "notification", Session: s.sessionID()}
-		for _, op := range n.Operations {
-			if op.Operation != issuance.OperationProduce && op.Operation != issuance.OperationUpdateOrder {
-				a.Other++
-				continue
-			}
-			matched, changed, err := t.hear(n.IssuerID, op, why)
-			if err != nil {
+		for i := range n.Operations {
+			if err := t.apply(&n, &n.Operations[i], why, &a); err != nil {
 				return err
-			}
-			if !matched {
-				a.Unmatched++
-				if err := t.park(n.Digest, n.IssuerID, op); err != nil {
-					return err
-				}
-				continue
-			}
-			a.Matched++
-			if changed {
-				a.Changed++
 			}
 		}
 		if a.Unmatched+a.Other == 0 {
@@ -60,6 +49,37 @@ func (s *Store) ApplyNotification(ctx context.Context, n issuance.Notification) 
 		return err
 	})
 	return a, err
+}
+
+// apply applies one operation of a notification, by its kind.
+func (t *tx) apply(n *issuance.Notification, op *issuance.Operation, why issuance.Why, a *issuance.Applied) error {
+	strange, err := t.noteStrange(n.IssuerID, op, why)
+	a.Strange += strange
+	if err != nil {
+		return err
+	}
+	switch op.Operation {
+	case issuance.OperationProduce, issuance.OperationUpdateOrder:
+		return t.applyKnown(n, op, why, a)
+	default:
+		a.Other++
+		return nil
+	}
+}
+
+func (t *tx) applyKnown(n *issuance.Notification, op *issuance.Operation, why issuance.Why, a *issuance.Applied) error {
+	matched, changed, err := t.hear(n.IssuerID, *op, why)
+	switch {
+	case err != nil:
+		return err
+	case !matched:
+		a.Unmatched++
+		return t.park(n.Digest, n.IssuerID, *op)
+	case changed:
+		a.Changed++
+	}
+	a.Matched++
+	return nil
 }
 
 // keep stores the body, unless it is stored already.
@@ -95,7 +115,7 @@ func (t *tx) hear(issuerID string, op issuance.Operation, why issuance.Why) (mat
 }
 
 func (t *tx) hearOrder(r *record, op issuance.Operation, why issuance.Why) (changed bool, err error) {
-	watched := r.watchedAt
+	watched, others := r.watchedAt, len(r.OtherOperations)
 	if r.State != issuance.Submitted {
 		return true, t.hearFirst(r, op, why)
 	}
@@ -105,6 +125,11 @@ func (t *tx) hearOrder(r *record, op issuance.Operation, why issuance.Why) (chan
 	}
 	if err := t.changed(r, events...); err != nil {
 		return false, err
+	}
+	if len(r.OtherOperations) > others {
+		if err := t.saveOperations(r); err != nil {
+			return false, err
+		}
 	}
 	return len(events) > 0, t.saveProduction(r, watched)
 }
@@ -134,7 +159,23 @@ func (t *tx) hearFirst(r *record, op issuance.Operation, why issuance.Why) error
 	if err := t.reopenChanges(fmt.Sprintf("[%d]", r.Ref), why); err != nil {
 		return err
 	}
+	if err := t.saveOperations(r); err != nil {
+		return err
+	}
 	return t.saveProduction(r, r.watchedAt)
+}
+
+// learnOperation adds an operation id to an order that D1 is known to have.
+func (t *tx) learnOperation(r *record, id string, why issuance.Why) error {
+	before := r.OperationID
+	events := r.HearOperationID(id, why)
+	if r.OperationID == before && len(events) == 0 {
+		return nil
+	}
+	if err := t.changed(r, events...); err != nil {
+		return err
+	}
+	return t.saveOperations(r)
 }
 
 // reopen opens the batch of an order again that turned out to be at D1 after
@@ -154,21 +195,23 @@ func (t *tx) reopen(r *record, why issuance.Why) error {
 // matchColumns is what it takes to find an order and to apply news to one that
 // is submitted: every column read costs time, and most news is of that kind.
 const matchColumns = `SELECT o.ref, o.order_id, o.card_id, o.state, o.attempts, o.operation_id, o.status, o.failed, o.status_reason,
-	o.status_at, o.due_date, o.site, o.heard_at, o.shipment, o.shipment_at, o.watched_at, o.last_event, b.state
+	o.status_at, o.due_date, o.site, o.heard_at, o.shipment, o.shipment_at, o.parcel_at, o.beneath, o.no_shipment, o.other_operations,
+	o.watched_at, o.last_event, b.state
 	FROM orders o JOIN batch b ON b.no = o.batch_no WHERE o.live = 1 AND b.state <> 'loading' AND b.state <> 'held' AND `
 
 func scanMatch(row scanner) (r record, err error) {
-	var statusAt, heard, shipmentAt int64
-	var shipment string
+	var statusAt, heard, shipmentAt, parcelAt int64
+	var shipment, beneath, others string
 	p := &r.Production
 	err = row.Scan(&r.Ref, &r.OrderID, &r.CardID, &r.State, &r.Attempts, &r.OperationID, &p.Status, &p.Failed, &p.Reason,
-		&statusAt, &p.DueDate, &p.Site, &heard, &shipment, &shipmentAt, &r.watchedAt, &r.lastEvent, &r.batchState)
+		&statusAt, &p.DueDate, &p.Site, &heard, &shipment, &shipmentAt, &parcelAt, &beneath, &p.NoShipment, &others,
+		&r.watchedAt, &r.lastEvent, &r.batchState)
 	if err != nil {
 		return r, err
 	}
-	p.At, p.HeardAt, p.ShipmentAt = fromMicros(statusAt), fromMicros(heard), fromMicros(shipmentAt)
-	p.Shipment, err = decodeShipment(shipment)
-	return r, err
+	p.At, p.HeardAt = fromMicros(statusAt), fromMicros(heard)
+	p.ShipmentAt, p.ParcelAt = fromMicros(shipmentAt), fromMicros(parcelAt)
+	return r, r.decode(shipment, beneath, others)
 }
 
 // match finds the order an operation belongs to. The orders of a batch that is
@@ -192,15 +235,14 @@ func (t *tx) match(issuerID string, op issuance.Operation) (record, bool, error)
 	return pick(found, op.OperationID)
 }
 
-// pick chooses among the orders of a card. An order that was never sent is no
-// candidate: the operation may be about a card made before it.
+// pick chooses among the orders of a card.
 func pick(ofCard []record, operationID string) (record, bool, error) {
 	var open []record
 	for _, r := range ofCard {
-		if operationID != "" && r.OperationID == operationID {
+		if operationID != "" && (r.OperationID == operationID || slices.Contains(r.OtherOperations, operationID)) {
 			return r, true, nil
 		}
-		if r.Attempts > 0 && !r.Final() && (r.OperationID == "" || operationID == "") {
+		if r.State == issuance.Submitted && !r.Final() && (r.OperationID == "" || operationID == "") {
 			open = append(open, r)
 		}
 	}
@@ -208,57 +250,4 @@ func pick(ofCard []record, operationID string) (record, bool, error) {
 		return record{}, false, nil
 	}
 	return open[0], true, nil
-}
-
-// park keeps an operation that belongs to no order yet.
-func (t *tx) park(digest []byte, issuerID string, op issuance.Operation) error {
-	text, err := json.Marshal(op)
-	if err != nil {
-		return fmt.Errorf("park operation: %w", err)
-	}
-	_, err = t.exec(`INSERT INTO parked_operation (digest, issuer_id, issuer_request_id, operation, parked_at) VALUES ($1, $2, $3, $4, $5)`,
-		digest, issuerID, op.IssuerRequestID, string(text), micros(t.now))
-	return err
-}
-
-// applyParked applies the parked operations of an issuer whose order can be
-// found by now.
-func (t *tx) applyParked(issuerID, session string) error {
-	type parked struct {
-		id, at int64
-		text   string
-	}
-	waiting, err := list(t, func(row scanner) (p parked, err error) {
-		return p, row.Scan(&p.id, &p.text, &p.at)
-	}, `SELECT p.id, p.operation, p.parked_at FROM parked_operation p JOIN orders o
-		ON o.issuer_id = p.issuer_id AND o.order_id = p.issuer_request_id AND o.live = 1
-		WHERE p.issuer_id = $1 AND p.applied_at = 0 AND p.issuer_request_id <> '' ORDER BY p.id`, issuerID)
-	if err != nil {
-		return err
-	}
-	for _, p := range waiting {
-		var op issuance.Operation
-		if err := json.Unmarshal([]byte(p.text), &op); err != nil {
-			return fmt.Errorf("read parked operation: %w", err)
-		}
-		why := issuance.Why{At: fromMicros(p.at), Stage: "notification", Session: session}
-		matched, _, err := t.hear(issuerID, op, why)
-		if err != nil {
-			return err
-		}
-		if !matched {
-			continue
-		}
-		if _, err := t.exec(`UPDATE parked_operation SET applied_at = $1 WHERE id = $2`, micros(t.now), p.id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ParkedOperations returns how many operations of an issuer wait for an order
-// to belong to.
-func (s *Store) ParkedOperations(ctx context.Context, issuerID string) (n int64, err error) {
-	_, err = one(s.reader(ctx), []any{&n}, `SELECT count(*) FROM parked_operation WHERE issuer_id = $1 AND applied_at = 0`, issuerID)
-	return n, wrap("count parked operations", err)
 }

@@ -20,40 +20,47 @@ type record struct {
 const orderColumns = `o.ref, o.line, o.issuer_id, o.order_id, o.card_id, o.consumer_id, o.product_id, o.issuance,
 	o.priority, o.urgency, o.masked_pan, o.pan_fingerprint, o.content_mac, o.state, o.code, o.reason, o.attempts, o.asks, o.not_found,
 	o.next_attempt_at, o.correlation_id, o.operation_id, o.submitted_at, o.status, o.failed, o.status_reason, o.status_at,
-	o.due_date, o.site, o.heard_at, o.shipment, o.shipment_at, o.session, o.watched_at, o.last_event`
+	o.due_date, o.site, o.heard_at, o.shipment, o.shipment_at, o.parcel_at, o.beneath, o.no_shipment, o.other_operations, o.session, o.watched_at, o.last_event`
 
 func scanOrder(row scanner) (r record, err error) {
-	var next, submitted, statusAt, heard, shipmentAt int64
-	var shipment string
+	var next, submitted, statusAt, heard, shipmentAt, parcelAt int64
+	var shipment, beneath, others string
 	p := &r.Production
 	err = row.Scan(&r.Ref, &r.Line, &r.IssuerID, &r.OrderID, &r.CardID, &r.ConsumerID, &r.ProductID, &r.Issuance,
 		&r.Priority, &r.Urgency, &r.MaskedPAN, &r.PANFingerprint, &r.ContentMAC, &r.State, &r.Code, &r.Reason, &r.Attempts, &r.Asks, &r.NotFound,
 		&next, &r.CorrelationID, &r.OperationID, &submitted, &p.Status, &p.Failed, &p.Reason, &statusAt,
-		&p.DueDate, &p.Site, &heard, &shipment, &shipmentAt, &r.session, &r.watchedAt, &r.lastEvent)
+		&p.DueDate, &p.Site, &heard, &shipment, &shipmentAt, &parcelAt, &beneath, &p.NoShipment, &others, &r.session, &r.watchedAt, &r.lastEvent)
 	if err != nil {
 		return record{}, err
 	}
 	r.NextAttemptAt, r.SubmittedAt = fromMicros(next), fromMicros(submitted)
-	p.At, p.HeardAt, p.ShipmentAt = fromMicros(statusAt), fromMicros(heard), fromMicros(shipmentAt)
-	p.Shipment, err = decodeShipment(shipment)
-	return r, err
+	p.At, p.HeardAt = fromMicros(statusAt), fromMicros(heard)
+	p.ShipmentAt, p.ParcelAt = fromMicros(shipmentAt), fromMicros(parcelAt)
+	return r, r.decode(shipment, beneath, others)
 }
 
-func decodeShipment(text string) (sh issuance.Shipment, err error) {
-	if text == "" {
-		return sh, nil
+// decode reads the columns that hold JSON. They are empty for most orders.
+func (r *record) decode(shipment, beneath, others string) error {
+	for _, column := range []struct {
+		what, text string
+		into       any
+	}{{"shipment", shipment, &r.Production.Shipment}, {"step", beneath, &r.Production.Beneath}, {"operations", others, &r.OtherOperations}} {
+		if column.text == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(column.text), column.into); err != nil {
+			return fmt.Errorf("read %s of an order: %w", column.what, err)
+		}
 	}
-	if err := json.Unmarshal([]byte(text), &sh); err != nil {
-		return sh, fmt.Errorf("read shipment: %w", err)
-	}
-	return sh, nil
+	return nil
 }
 
-func encodeShipment(sh issuance.Shipment) (string, error) {
-	if sh == (issuance.Shipment{}) {
+// encode writes what has nothing in it as nothing.
+func encode[T any](v T, empty bool) (string, error) {
+	if empty {
 		return "", nil
 	}
-	b, err := json.Marshal(sh)
+	b, err := json.Marshal(v)
 	return string(b), err
 }
 
@@ -111,19 +118,34 @@ func (t *tx) saveState(r *record) error {
 // saveProduction writes all that news of production can change in an order
 // that was submitted before.
 func (t *tx) saveProduction(r *record, watched int64) error {
-	shipment, err := encodeShipment(r.Production.Shipment)
+	p := &r.Production
+	shipment, err := encode(p.Shipment, p.Shipment == issuance.Shipment{})
 	if err != nil {
 		return err
 	}
-	p := &r.Production
+	beneath, err := encode(p.Beneath, p.Beneath == issuance.Step{})
+	if err != nil {
+		return err
+	}
 	_, err = t.exec(`UPDATE orders SET operation_id = $1, status = $2, failed = $3, status_reason = $4, status_at = $5, due_date = $6,
-		site = $7, heard_at = $8, shipment = $9, shipment_at = $10, last_event = $11 WHERE ref = $12`,
+		site = $7, heard_at = $8, shipment = $9, shipment_at = $10, parcel_at = $11, beneath = $12, not_found = 0, last_event = $13 WHERE ref = $14`,
 		r.OperationID, string(p.Status), p.Failed, p.Reason, micros(p.At), p.DueDate,
-		p.Site, micros(p.HeardAt), shipment, micros(p.ShipmentAt), r.lastEvent, int64(r.Ref))
+		p.Site, micros(p.HeardAt), shipment, micros(p.ShipmentAt), micros(p.ParcelAt), beneath, r.lastEvent, int64(r.Ref))
 	if err != nil || r.watchedAt == watched {
 		return err
 	}
 	_, err = t.exec(`UPDATE orders SET watched_at = $1 WHERE ref = $2`, r.watchedAt, int64(r.Ref))
+	return err
+}
+
+// saveOperations writes the operation ids of an order that D1 took twice.
+func (t *tx) saveOperations(r *record) error {
+	others, err := encode(r.OtherOperations, len(r.OtherOperations) == 0)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`UPDATE orders SET operation_id = $1, other_operations = $2, last_event = $3 WHERE ref = $4`,
+		r.OperationID, others, r.lastEvent, int64(r.Ref))
 	return err
 }
 

@@ -88,7 +88,7 @@ func (s *Store) ProductTotals(ctx context.Context, no issuance.BatchNo) (map[str
 		var state issuance.State
 		var p issuance.Production
 		var n int64
-		if err := row.Scan(&product, &state, &p.Status, &p.Failed, &n); err != nil {
+		if err := row.Scan(&product, &state, &p.Status, &p.Failed, &p.NoShipment, &n); err != nil {
 			return err
 		}
 		t := totals[product]
@@ -96,7 +96,8 @@ func (s *Store) ProductTotals(ctx context.Context, no issuance.BatchNo) (map[str
 		t.Add(state, p.Phase(), n)
 		totals[product] = t
 		return nil
-	}, `SELECT product_id, state, status, failed, count(*) FROM orders WHERE ref BETWEEN $1 AND $2 GROUP BY product_id, state, status, failed`,
+	}, `SELECT product_id, state, status, failed, no_shipment, count(*) FROM orders
+		WHERE ref BETWEEN $1 AND $2 GROUP BY product_id, state, status, failed, no_shipment`,
 		first, last)
 	return totals, wrap("count orders", err)
 }

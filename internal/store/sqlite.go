@@ -121,7 +121,7 @@ func begin(ctx context.Context, c *statements) error { return c.run(ctx, "BEGIN 
 const (
 	// sqlAppendAll writes one event for each key, at the head of its chain.
 	sqlAppendAll = `INSERT INTO event (id, prev, ref, batch_no, kind, from_value, to_value, at, stage, session, operator, code, reason, attempt)
-		SELECT $2 + j.key, o.last_event, o.ref, o.batch_no, 'state', $3, $4, $5, $6, $7, '', '', '', o.attempts + $8
+		SELECT $2 + j.key, o.last_event, o.ref, o.batch_no, 'state', $3, $4, $5, $6, $7, $9, $10, $11, o.attempts + $8
 		FROM json_each($1) j JOIN orders o ON o.ref = j.value`
 
 	sqlClaim = `UPDATE orders SET state = 'submitting', code = '', reason = '', attempts = attempts + 1, next_attempt_at = 0, asks = 0,

@@ -114,11 +114,7 @@ func (s *Store) RecordOutcomes(ctx context.Context, session string, outcomes []i
 func (t *tx) record(r *record, out issuance.Outcome, current bool, stage, session string) error {
 	evidence := out.To == issuance.Submitted
 	if evidence && r.State == issuance.Submitted {
-		if r.OperationID != "" || out.OperationID == "" {
-			return nil
-		}
-		_, err := t.exec(`UPDATE orders SET operation_id = $1 WHERE ref = $2`, out.OperationID, int64(out.Ref))
-		return err
+		return t.learnOperation(r, out.OperationID, issuance.Why{At: t.now, Stage: stage, Session: session})
 	}
 	if !current && (!evidence || !r.State.CanBecome(issuance.Submitted)) {
 		return nil

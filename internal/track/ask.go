@@ -115,6 +115,9 @@ func (r *Runner) productionStatus(ctx context.Context, cardID string) (operation
 	return r.Issuer.ProductionStatus(ctx, cardID, "track-"+rand.Text())
 }
 
+// mostNamed is how many orders a run names in the log; the others are counted.
+const mostNamed = 20
+
 // recordLimit bounds how long recording may go on after the run was told to end.
 const recordLimit = 30 * time.Second
 
@@ -133,7 +136,11 @@ func (r *Runner) record(ctx context.Context, replies []reply, sum *Summary) erro
 			sum.Errors++
 		}
 		if v.hear {
-			heard = append(heard, issuance.Heard{Ref: a.order.Ref, Operations: v.operations})
+			heard = append(heard, issuance.Heard{Ref: a.order.Ref, Operations: v.operations, Missing: v.kind == missing})
+		}
+		if v.kind == missing && a.order.NotFound == 0 && sum.Missing <= mostNamed {
+			r.Log.Warn().Str("stage", stage).Str("issuer", r.IssuerID).Str("order", a.order.OrderID).
+				Msg("D1 had accepted an order and does not know it")
 		}
 		if v.decide {
 			outcomes = append(outcomes, v.outcome)

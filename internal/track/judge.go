@@ -36,7 +36,7 @@ func (r *Runner) judge(a reply, now time.Time) verdict {
 	}
 	ours, unclear := sift(&a.order, a.operations)
 	if a.order.State != issuance.Unknown {
-		return judgeSilent(a, ours)
+		return judgeSilent(a, ours, unclear)
 	}
 	switch {
 	case len(ours) > 0:
@@ -80,12 +80,14 @@ func sift(o *issuance.Order, operations []issuance.Operation) ([]issuance.Operat
 	return ours, unclear
 }
 
-func judgeSilent(a reply, ours []issuance.Operation) verdict {
+// judgeSilent says that D1 does not know an order only when nothing in its answer
+// could be about it.
+func judgeSilent(a reply, ours []issuance.Operation, unclear bool) verdict {
 	v := verdict{hear: true, operations: a.operations} // those of other orders of the card are news as well
 	switch {
 	case len(ours) > 0:
 		v.kind = heard
-	case a.err == nil && len(a.operations) == 0:
+	case a.err == nil && !unclear:
 		v.kind = missing
 	default:
 		v.kind = silent

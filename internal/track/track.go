@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -28,6 +29,13 @@ type Store interface {
 	DueForTracking(ctx context.Context, issuerID string, silence time.Duration, max int) ([]issuance.Order, error)
 	// HearOrders applies what D1 said of orders that it has, like a notification.
 	HearOrders(ctx context.Context, issuerID, stage string, heard []issuance.Heard) error
+	// ApplyParked applies news that has waited until its order is known, or known
+	// to be at D1.
+	ApplyParked(ctx context.Context, issuerID string) (applied int, err error)
+	// TakeAllowance takes up to n from an allowance of limit a day, whoever else
+	// takes from it, and ReturnAllowance gives back what was not used.
+	TakeAllowance(ctx context.Context, name, day string, n, limit int) (taken int, err error)
+	ReturnAllowance(ctx context.Context, name, day string, n int) error
 	// DecideUnknown settles unknown orders, or says when to ask again. It leaves
 	// alone an order that is no longer unknown, or was sent again meanwhile.
 	DecideUnknown(ctx context.Context, outcomes []issuance.Outcome) error
@@ -52,9 +60,11 @@ type Limiter interface {
 type Config struct {
 	IssuerID string // required
 
-	Budget    int // most questions in a run; default 2000
-	SliceSize int // answers recorded at a time; default 200
-	InFlight  int // most questions at a time; default 4
+	Budget      int            // most questions in a run; default 2000
+	DailyBudget int            // most questions on a day, over all runs; default 20000
+	Zone        *time.Location // of the day; default UTC
+	SliceSize   int            // answers recorded at a time; default 200
+	InFlight    int            // most questions at a time; default 4
 
 	Silence      time.Duration // how long a submitted order may be silent before D1 is asked; default 24 h
 	Settle       time.Duration // between two questions about an unknown order; longer than D1's record may lag; default 1 min
@@ -67,6 +77,8 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Budget = cmp.Or(c.Budget, 2000)
+	c.DailyBudget = cmp.Or(c.DailyBudget, 20_000)
+	c.Zone = cmp.Or(c.Zone, time.UTC)
 	c.SliceSize = cmp.Or(c.SliceSize, 200)
 	c.InFlight = cmp.Or(c.InFlight, 4)
 	c.Silence = cmp.Or(c.Silence, 24*time.Hour)
@@ -101,7 +113,7 @@ func New(cfg Config, deps Deps) (*Runner, error) {
 		return nil, errors.New("track needs an issuer")
 	case deps.Store == nil || deps.Issuer == nil || deps.Limiter == nil || deps.Now == nil:
 		return nil, errors.New("track needs a store, an issuer, a limiter and a clock")
-	case min(cfg.Budget, cfg.SliceSize, cfg.InFlight, cfg.NotFoundAsks, cfg.UnclearAsks, cfg.MaxAttempts, cfg.UnreachableStop) < 1:
+	case min(cfg.Budget, cfg.DailyBudget, cfg.SliceSize, cfg.InFlight, cfg.NotFoundAsks, cfg.UnclearAsks, cfg.MaxAttempts, cfg.UnreachableStop) < 1:
 		return nil, errors.New("track needs sizes and limits above zero")
 	case min(cfg.Settle, cfg.Silence) < 0:
 		return nil, errors.New("track needs durations above zero")
@@ -121,6 +133,8 @@ type Summary struct {
 	Silent   int     `json:"silent"`  // silent, and D1 had nothing to say
 	Missing  int     `json:"missing"` // of the silent ones: D1 does not know an order that it had accepted
 	Errors   int     `json:"errors"`  // questions without an answer
+	Parked   int     `json:"parked"`  // news that had waited for its order and was applied
+	Unasked  int     `json:"unasked"` // due, and left for tomorrow: the daily budget is used up; at least so many
 	Stopped  string  `json:"stopped,omitempty"`
 	Seconds  float64 `json:"seconds"`
 }
@@ -146,13 +160,16 @@ func (r *Runner) RunOnce(ctx context.Context) (Summary, error) {
 		Dict("count", zerolog.Dict().Int("asked", sum.Asked).Int("found", sum.Found).
 			Int("resend", sum.Resend).Int("held", sum.Held).Int("later", sum.Later).
 			Int("heard", sum.Heard).Int("silent", sum.Silent).Int("missing", sum.Missing).
-			Int("errors", sum.Errors)).AnErr("err", err).Msg("orders tracked")
+			Int("errors", sum.Errors).Int("parked", sum.Parked).Int("unasked", sum.Unasked)).AnErr("err", err).Msg("orders tracked")
 	return sum, err
 }
 
 const stage = "track"
 
-func (r *Runner) run(ctx context.Context, sum *Summary) error {
+func (r *Runner) run(ctx context.Context, sum *Summary) (err error) {
+	if sum.Parked, err = r.Store.ApplyParked(ctx, r.IssuerID); err != nil {
+		return fmt.Errorf("apply news that has waited: %w", err)
+	}
 	asked := map[issuance.Ref]bool{} // an order without an answer stays due; once per run is enough
 	for budget := r.Budget; budget > 0 && ctx.Err() == nil; {
 		size := min(r.SliceSize, budget)
@@ -171,13 +188,74 @@ func (r *Runner) run(ctx context.Context, sum *Summary) error {
 			return nil
 		}
 		budget -= len(slice)
-		answers, stop := r.ask(ctx, slice)
-		if err := r.record(ctx, answers, sum); err != nil {
+		if err := r.askWithin(ctx, slice, sum); err != nil {
 			return err
-		}
-		if stop != nil {
-			return stop
 		}
 	}
 	return ctx.Err()
+}
+
+// askWithin asks about as many orders of a slice as the day's budget allows and
+// records the answers. What was not answered costs nothing: a D1 that is away
+// uses nothing up.
+func (r *Runner) askWithin(ctx context.Context, slice []issuance.Order, sum *Summary) error {
+	day := r.Now().In(r.Zone).Format(time.DateOnly)
+	allowed, err := r.withinBudget(ctx, slice, day)
+	if err != nil {
+		return err
+	}
+	sum.Unasked += len(slice) - len(allowed)
+	if len(allowed) == 0 {
+		return nil
+	}
+	answers, stop := r.ask(ctx, allowed)
+	recorded := r.record(ctx, answers, sum)
+	used := 0
+	for _, a := range answers {
+		if a.err == nil || answered(a.err) {
+			used++
+		}
+	}
+	if unused := len(allowed) - used; unused > 0 {
+		// Also when the run was told to end. What a crash keeps from being given
+		// back is lost until tomorrow, never counted twice.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+		defer cancel()
+		if err := r.Store.ReturnAllowance(ctx, r.allowance(), day, unused); err != nil && recorded == nil {
+			recorded = fmt.Errorf("return unused questions: %w", err)
+		}
+	}
+	if recorded != nil {
+		return recorded
+	}
+	return stop
+}
+
+func (r *Runner) allowance() string { return "track/" + r.IssuerID }
+
+// A fifth of the day's budget is kept for unknown orders: these keep batches from
+// settling, while a silent one is most often well.
+const keptForUnknown = 5
+
+// withinBudget takes leave for the questions of a slice, in its order.
+func (r *Runner) withinBudget(ctx context.Context, slice []issuance.Order, day string) ([]issuance.Order, error) {
+	silent := slices.IndexFunc(slice, func(o issuance.Order) bool { return o.State != issuance.Unknown })
+	if silent < 0 {
+		silent = len(slice)
+	}
+	var allowed []issuance.Order
+	for _, part := range []struct {
+		orders []issuance.Order
+		limit  int
+	}{{slice[:silent], r.DailyBudget}, {slice[silent:], r.DailyBudget - r.DailyBudget/keptForUnknown}} {
+		if len(part.orders) == 0 {
+			continue
+		}
+		n, err := r.Store.TakeAllowance(ctx, r.allowance(), day, len(part.orders), part.limit)
+		if err != nil {
+			return nil, fmt.Errorf("take questions from the day's budget: %w", err)
+		}
+		allowed = append(allowed, part.orders[:n]...)
+	}
+	return allowed, nil
 }

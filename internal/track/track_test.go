@@ -25,6 +25,7 @@ var errStore = errors.New("store is down")
 type fakeStore struct {
 	mu     sync.Mutex
 	orders []*issuance.Order
+	used   map[string]int // of the allowance, by day
 	fail   error
 }
 
@@ -47,6 +48,26 @@ func (s *fakeStore) DueForTracking(_ context.Context, _ string, silence time.Dur
 		}
 	}
 	return due, nil
+}
+
+func (s *fakeStore) ApplyParked(context.Context, string) (int, error) { return 0, nil }
+
+func (s *fakeStore) TakeAllowance(_ context.Context, _, day string, n, limit int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used == nil {
+		s.used = map[string]int{}
+	}
+	n = max(0, min(n, limit-s.used[day]))
+	s.used[day] += n
+	return n, nil
+}
+
+func (s *fakeStore) ReturnAllowance(_ context.Context, _, day string, n int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used[day] -= n
+	return nil
 }
 
 func (s *fakeStore) HearOrders(_ context.Context, _, _ string, heard []issuance.Heard) error {
@@ -245,7 +266,8 @@ func TestSilent(t *testing.T) {
 		status     issuance.ProductionStatus
 	}{
 		"news":       {[]issuance.Operation{produce("ord-0001")}, nil, Summary{Heard: 1}, issuance.DataPrepared},
-		"other news": {[]issuance.Operation{produce("ord-9")}, nil, Summary{Silent: 1}, ""},
+		"other news": {[]issuance.Operation{produce("ord-9")}, nil, Summary{Silent: 1, Missing: 1}, ""},
+		"perhaps":    {[]issuance.Operation{produce("")}, nil, Summary{Silent: 1}, issuance.DataPrepared},
 		"forgotten":  {nil, nil, Summary{Silent: 1, Missing: 1}, ""},
 		"no answer":  {nil, &retry.Error{Class: retry.Unknown, Status: 500}, Summary{Silent: 1, Errors: 1}, ""},
 	} {
@@ -436,4 +458,60 @@ func TestNewRefusesNonsense(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
+}
+
+// The day's budget holds over runs and restarts, the last fifth of it is for
+// unknown orders, and a new day in the issuer's zone renews it.
+func TestDailyBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		zone := time.FixedZone("", -3*3600) // it is the evening before: 2000-01-01 begins in three hours
+		cfg := Config{DailyBudget: 10, SliceSize: 4, Zone: zone, Settle: time.Hour}
+		b := newBench(t, cfg, func(string) ([]issuance.Operation, error) { return nil, nil })
+		for range 20 {
+			b.store.add(issuance.Order{State: issuance.Submitted})
+		}
+		run := func(asked, unasked int) {
+			t.Helper()
+			sum, err := b.RunOnce(t.Context())
+			if err != nil || sum.Asked != asked || sum.Unasked < unasked {
+				t.Errorf("asked %d, unasked %d, error %v; want %d and at least %d", sum.Asked, sum.Unasked, err, asked, unasked)
+			}
+		}
+		run(8, 4)
+		for range 3 {
+			b.store.add(issuance.Order{State: issuance.Unknown, Attempts: 1})
+		}
+		store := b.store
+		b = newBench(t, cfg, b.issuer.answer) // another process
+		b.store, b.Store = store, store
+		run(2, 1)
+		run(0, 1)
+		wait(3 * time.Hour)
+		run(10, 1)
+	})
+}
+
+// A D1 that is away uses nothing of the day's budget up.
+func TestUnreachableCostsNoBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := true
+		b := newBench(t, Config{DailyBudget: 10, InFlight: 1}, func(string) ([]issuance.Operation, error) {
+			if away {
+				return nil, retry.Transport(errors.New("connection refused"), false)
+			}
+			return nil, nil
+		})
+		for range 9 {
+			b.store.add(issuance.Order{State: issuance.Unknown, Attempts: 1})
+		}
+		for range 5 {
+			if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrUnavailable) {
+				t.Fatal(err)
+			}
+		}
+		away = false
+		if sum, err := b.RunOnce(t.Context()); err != nil || sum.Asked != 9 {
+			t.Errorf("asked %d, error %v", sum.Asked, err)
+		}
+	})
 }

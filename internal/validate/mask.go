@@ -219,6 +219,7 @@ func (v *Validator) Summary(rec orderfile.Record) issuance.Order {
 		MaskedPAN:  showPAN(r.PAN.Reveal()),
 	}
 	o.Urgency = issuance.UrgencyOf(o.Issuance, known && p.Urgent(o.Priority))
+	o.Production.NoShipment = r.Delivery == issuance.NoShipment
 	return o
 }
 

@@ -30,6 +30,7 @@
     "on_hold": 0,
     "failed": 1,
     "canceled": 0,
+    "produced": 0,
     "shipped": 1
   },
   "products": {
@@ -49,6 +50,7 @@
       "on_hold": 0,
       "failed": 0,
       "canceled": 0,
+      "produced": 0,
       "shipped": 0
     },
     "VISA_DEBIT_STD": {
@@ -67,6 +69,7 @@
       "on_hold": 0,
       "failed": 1,
       "canceled": 0,
+      "produced": 0,
       "shipped": 1
     }
   },

@@ -24,6 +24,7 @@
     "on_hold": 0,
     "failed": 1,
     "canceled": 0,
+    "produced": 0,
     "shipped": 1
   },
   "products": {
@@ -43,6 +44,7 @@
       "on_hold": 0,
       "failed": 1,
       "canceled": 0,
+      "produced": 0,
       "shipped": 1
     }
   },

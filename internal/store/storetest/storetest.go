@@ -22,7 +22,7 @@ type Database interface {
 func Run(t *testing.T, create func(tb testing.TB) Database) {
 	t.Helper()
 	for _, group := range []map[string]func(*world){
-		intakeTests(), submitTests(), sessionTests(), notificationTests(), trackTests(), readTests(), ledgerTests(), concurrencyTests(),
+		intakeTests(), submitTests(), sessionTests(), notificationTests(), trackTests(), lifeTests(), readTests(), ledgerTests(), concurrencyTests(),
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
@@ -31,6 +31,10 @@ func Run(t *testing.T, create func(tb testing.TB) Database) {
 			})
 		}
 	}
+	t.Run("any delivery of the news ends where D1 is", func(t *testing.T) {
+		t.Parallel()
+		anyDelivery(t, create)
+	})
 	t.Run("any sequence of steps balances", func(t *testing.T) {
 		t.Parallel()
 		anySequence(t, create)

@@ -74,7 +74,7 @@ func heardIsNews(w *world) {
 	w.wantState("a", issuance.Submitted)
 	w.wantState("b", issuance.Unknown)
 	w.equal(w.order("a").Production.Status, issuance.DataPrepared)
-	n, err := w.s.ParkedOperations(w.ctx(), bank)
+	n, err := w.s.ParkedCount(w.ctx(), bank)
 	w.must(err)
 	w.equal(n, int64(0))
 	events, err := w.s.Events(w.ctx(), w.order("a").Ref)
