@@ -144,7 +144,7 @@ func TestTheCentersRuleForChangesIsASetting(t *testing.T) {
 func TestChangesAreListed(t *testing.T) {
 	r := newRig(t, func(c *d1sim.Config) { c.Settings.Day = time.Hour })
 	r.order("ord-1", "card-1")
-	id := r.must("POST", changePath("card-1"), `{"type":"CANCEL"}`, r.auth()...).member("operationId")
+	id := r.must("POST", changePath("card-1"), `{"type":"CANCEL"}`, r.auth()...).member("operationId").(string)
 	status := strings.Replace(orderPath("card-1"), "operations:production", "productionStatus", 1)
 	if a := r.must("GET", status, "", r.auth()...); !strings.Contains(string(a.body), `{"operationId":"`+id+`","operation":"UPDATE_ORDER","status":"SUCCESSFUL"`) {
 		t.Errorf("%d %s", a.status, a.body)
