@@ -173,11 +173,16 @@ func (s *settings) oneOrder(cmd *cobra.Command, st *store.Store, issuer, id stri
 		return err
 	}
 	if len(orders) == 0 {
-		return errNothing("order", id)
+		return s.onlyChanges(cmd, st, issuer, id)
 	}
 	type withHistory struct {
 		orderView
-		History []eventView `json:"history"`
+		Changes []changeView `json:"changes,omitempty"`
+		History []eventView  `json:"history"`
+	}
+	changes, err := viewChanges(ctx, st, issuer, id)
+	if err != nil {
+		return err
 	}
 	var views []withHistory
 	for _, o := range orders {
@@ -190,9 +195,13 @@ func (s *settings) oneOrder(cmd *cobra.Command, st *store.Store, issuer, id stri
 			return err
 		}
 		v := viewOrder(o, b.ID)
-		views = append(views, withHistory{v, viewEvents(events)})
+		asked := changes[o.IssuerID]
+		if o.State == issuance.Rejected || o.State == issuance.Duplicate {
+			asked = nil
+		}
+		views = append(views, withHistory{v, asked, viewEvents(events)})
 		if s.output == outputTable {
-			if err := errors.Join(writeOrders(w, []orderView{v}), line(w), writeEvents(w, events), line(w)); err != nil {
+			if err := errors.Join(writeOrders(w, []orderView{v}), line(w), writeChanges(w, asked), writeEvents(w, events), line(w)); err != nil {
 				return err
 			}
 		}
