@@ -122,7 +122,7 @@ func TestChanges(t *testing.T) {
 	must(t, w.sim.Adjust(func(s *d1sim.Settings) { s.Day = 5 * time.Millisecond }))
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	must(t, w.sim.WaitFinal(ctx, int(w.sim.Summary().OrdersAccepted)))
+	must(t, w.sim.WaitFinal(ctx, w.sim.Summary().OrdersAccepted))
 	w.dropChanges(t, "late.csv", 3, ask(issuance.Cancel, order("07")))
 	for _, job := range []string{"pickup", "change", "report"} {
 		w.job(t, a, job)

@@ -27,7 +27,7 @@ func (p *pass) askDue(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := p.answer(c, operations, retry.Of(err)); err != nil {
+		if err := p.answer(ctx, c, operations, retry.Of(err)); err != nil {
 			return err
 		}
 	}
@@ -35,7 +35,7 @@ func (p *pass) askDue(ctx context.Context) error {
 }
 
 // answer applies an answer about the card of a change.
-func (p *pass) answer(c issuance.Change, operations []issuance.Operation, e *retry.Error) error {
+func (p *pass) answer(ctx context.Context, c issuance.Change, operations []issuance.Operation, e *retry.Error) error {
 	p.sum.Asked++
 	if e != nil && (e.Class == retry.NotDone || e.Class == retry.Stop || e.Unavailable || e.Status == 0) {
 		if e.Class == retry.Stop {
@@ -54,7 +54,7 @@ func (p *pass) answer(c issuance.Change, operations []issuance.Operation, e *ret
 			operations[i].CardID = c.CardID
 		}
 	}
-	matched, err := p.Store.HearChanges(p.keep, p.IssuerID, stage, operations)
+	matched, err := p.Store.HearChanges(context.WithoutCancel(ctx), p.IssuerID, stage, operations)
 	if err != nil {
 		return fmt.Errorf("apply what D1 says: %w", err)
 	}
@@ -66,7 +66,7 @@ func (p *pass) answer(c issuance.Change, operations []issuance.Operation, e *ret
 	if out.To == issuance.ChangeHeld || out.To == issuance.ChangeTooLate {
 		p.count(out.To)
 	}
-	return p.record(p.keep, out)
+	return p.record(ctx, out)
 }
 
 // decide says what follows for a change that D1 was asked about. An outcome that

@@ -212,11 +212,10 @@ func (r *Runner) RunOnce(ctx context.Context) (Summary, error) {
 }
 
 func (r *Runner) run(ctx context.Context, sum *Summary) error {
-	keep := context.WithoutCancel(ctx)
-	if err := r.flush(keep); err != nil {
+	if err := r.flush(ctx); err != nil {
 		return fmt.Errorf("record what the last run left: %w", err)
 	}
-	p := &pass{Runner: r, sum: sum, keep: keep}
+	p := &pass{Runner: r, sum: sum}
 	if err := p.askDue(ctx); err != nil {
 		return err
 	}
@@ -228,16 +227,16 @@ func (r *Runner) run(ctx context.Context, sum *Summary) error {
 	}
 }
 
-// record commits an outcome. What the store does not take is kept: it is known
-// to nobody else.
-func (r *Runner) record(keep context.Context, out issuance.ChangeOutcome) error {
+// record commits an outcome, also when the run was told to end. What the store
+// does not take is kept: it is known to nobody else.
+func (r *Runner) record(ctx context.Context, out issuance.ChangeOutcome) error {
 	r.mu.Lock()
 	r.left = append(r.left, out)
 	r.mu.Unlock()
-	return r.flush(keep)
+	return r.flush(ctx)
 }
 
-func (r *Runner) flush(keep context.Context) error {
+func (r *Runner) flush(ctx context.Context) error {
 	r.mu.Lock()
 	outcomes := r.left
 	r.left = nil
@@ -245,7 +244,7 @@ func (r *Runner) flush(keep context.Context) error {
 	if len(outcomes) == 0 {
 		return nil
 	}
-	err := r.Store.RecordChanges(keep, r.Session, outcomes)
+	err := r.Store.RecordChanges(context.WithoutCancel(ctx), r.Session, outcomes)
 	if err != nil {
 		r.mu.Lock()
 		r.left = append(outcomes, r.left...)

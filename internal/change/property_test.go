@@ -73,6 +73,7 @@ func TestNeverTwiceNeverLost(t *testing.T) {
 }
 
 func newRigFor(t *testing.T, tt *rapid.T) *rig {
+	t.Helper()
 	r := newRig(t)
 	r.TB = tt
 	r.cfg.MaxAttempts, r.cfg.UnclearAsks, r.cfg.Wait = 50, 50, 1000*time.Hour

@@ -56,9 +56,9 @@ func products() map[string]issuance.Product {
 	}
 }
 
-func newRig(t testing.TB) *rig {
-	t.Helper()
-	r := &rig{TB: t, t: t, db: storetest.SQLite(t), logs: &bytes.Buffer{}, at: time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)}
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
+	r := &rig{TB: tb, t: tb, db: storetest.SQLite(tb), logs: &bytes.Buffer{}, at: time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	r.must(err)
 	r.encoder, err = d1.NewEncoder(d1.EncoderConfig{JWEKeys: []d1.JWEKey{{ID: "k", Public: &key.PublicKey}}, Products: products()})

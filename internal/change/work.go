@@ -21,8 +21,7 @@ import (
 // pass is one run.
 type pass struct {
 	*Runner
-	sum  *Summary
-	keep context.Context // does not end: what has happened must be recorded
+	sum *Summary
 
 	guard       sync.Mutex // of sum and what follows
 	refusals    int        // the same one in a row
@@ -34,7 +33,7 @@ type pass struct {
 // anything moved: then the next ones of the same orders have their turn.
 func (p *pass) workAll(ctx context.Context) (worked bool, err error) {
 	for after := issuance.Ref(0); ctx.Err() == nil; {
-		claims, next, err := p.Store.ClaimChanges(p.keep, p.IssuerID, p.Session, p.Wait, after, p.ClaimSize)
+		claims, next, err := p.Store.ClaimChanges(context.WithoutCancel(ctx), p.IssuerID, p.Session, p.Wait, after, p.ClaimSize)
 		if err != nil {
 			return worked, fmt.Errorf("claim changes: %w", err)
 		}
@@ -59,7 +58,7 @@ func (p *pass) work(ctx context.Context, claims []issuance.ChangeClaim) (moved b
 			group.Go(func() error { return p.send(going, c) })
 			continue
 		}
-		l, ok, err := p.prepare(c)
+		l, ok, err := p.prepare(ctx, c)
 		errs = append(errs, err)
 		if ok {
 			local = append(local, l)
@@ -67,7 +66,7 @@ func (p *pass) work(ctx context.Context, claims []issuance.ChangeClaim) (moved b
 	}
 	applied := 0
 	if len(local) > 0 {
-		applied, err = p.Store.ApplyChanges(p.keep, p.Session, local)
+		applied, err = p.Store.ApplyChanges(context.WithoutCancel(ctx), p.Session, local)
 		errs = append(errs, err)
 	}
 	errs = append(errs, group.Wait())
@@ -77,7 +76,7 @@ func (p *pass) work(ctx context.Context, claims []issuance.ChangeClaim) (moved b
 
 // prepare makes a change in our copy of an order. ok is false when it cannot be
 // made there, which is recorded.
-func (p *pass) prepare(c issuance.ChangeClaim) (l issuance.LocalChange, ok bool, err error) {
+func (p *pass) prepare(ctx context.Context, c issuance.ChangeClaim) (l issuance.LocalChange, ok bool, err error) {
 	l.Ref = c.Ref
 	if c.Type == issuance.Cancel {
 		return l, true, nil
@@ -85,12 +84,12 @@ func (p *pass) prepare(c issuance.ChangeClaim) (l issuance.LocalChange, ok bool,
 	if c.Type.Accelerates() {
 		product := p.Products[c.ProductID]
 		if len(product.UrgentPriorities) == 0 {
-			return l, false, p.record(p.keep, issuance.ChangeOutcome{Ref: c.Ref, Attempt: c.Attempts, To: issuance.ChangeWaiting,
+			return l, false, p.record(ctx, issuance.ChangeOutcome{Ref: c.Ref, Attempt: c.Attempts, To: issuance.ChangeWaiting,
 				NextAttemptAt: p.Now().Add(p.RetryWait)})
 		}
 		l.Priority = product.UrgentPriorities[0]
 	}
-	change, ok, err := p.open(c)
+	change, ok, err := p.open(ctx, c)
 	if err != nil || !ok {
 		return l, false, err
 	}
@@ -103,7 +102,7 @@ func (p *pass) prepare(c issuance.ChangeClaim) (l issuance.LocalChange, ok bool,
 		order, err = p.Bodies.Amend(order, change, l.Priority)
 	}
 	if err != nil {
-		return l, false, p.end(c, issuance.ChangeHeld, issuance.PayloadLost, "the sealed request of the order cannot be opened")
+		return l, false, p.end(ctx, c, issuance.ChangeHeld, issuance.PayloadLost, "the sealed request of the order cannot be opened")
 	}
 	l.Payload, err = p.Box.Seal(order, aad)
 	return l, err == nil, err
@@ -111,7 +110,7 @@ func (p *pass) prepare(c issuance.ChangeClaim) (l issuance.LocalChange, ok bool,
 
 // open opens the request of a change and makes sure that the order's product may
 // go where it says. ok is false when it may not, or the request is lost.
-func (p *pass) open(c issuance.ChangeClaim) (body []byte, ok bool, err error) {
+func (p *pass) open(ctx context.Context, c issuance.ChangeClaim) (body []byte, ok bool, err error) {
 	body, err = p.Box.Open(c.Payload, c.AAD())
 	if missing := new(sealed.UnknownKeyError); errors.As(err, &missing) {
 		return nil, false, err
@@ -121,44 +120,44 @@ func (p *pass) open(c issuance.ChangeClaim) (body []byte, ok bool, err error) {
 		country, err = p.Bodies.Country(body)
 	}
 	if err != nil {
-		return nil, false, p.end(c, issuance.ChangeHeld, issuance.PayloadLost, "the sealed change cannot be opened")
+		return nil, false, p.end(ctx, c, issuance.ChangeHeld, issuance.PayloadLost, "the sealed change cannot be opened")
 	}
 	if product, known := p.Products[c.ProductID]; country != "" && known && !slices.Contains(product.Countries, country) {
-		return nil, false, p.end(c, issuance.ChangeRefused, issuance.CountryNotAllowed,
+		return nil, false, p.end(ctx, c, issuance.ChangeRefused, issuance.CountryNotAllowed,
 			fmt.Sprintf("cards of product %s may not be sent there; allowed: %s", product.ID, strings.Join(product.Countries, ", ")))
 	}
 	return body, true, nil
 }
 
 // end gives a change up that was not sent.
-func (p *pass) end(c issuance.ChangeClaim, to issuance.ChangeState, code issuance.Code, reason string) error {
+func (p *pass) end(ctx context.Context, c issuance.ChangeClaim, to issuance.ChangeState, code issuance.Code, reason string) error {
 	p.count(to)
 	if c.Step == issuance.StepSend {
-		return p.record(p.keep, issuance.ChangeOutcome{Ref: c.Ref, Attempt: c.Attempts, To: to, Code: code, Reason: reason})
+		return p.record(ctx, issuance.ChangeOutcome{Ref: c.Ref, Attempt: c.Attempts, To: to, Code: code, Reason: reason})
 	}
-	return p.Store.EndChange(p.keep, p.Session, c.Ref, to, code, reason)
+	return p.Store.EndChange(context.WithoutCancel(ctx), p.Session, c.Ref, to, code, reason)
 }
 
 // send sees one claimed change through. Whatever happens, its outcome is
 // recorded: no other session would take it up while this one lives.
 func (p *pass) send(going context.Context, c issuance.ChangeClaim) error {
 	unsent := issuance.ChangeOutcome{Ref: c.Ref, Attempt: c.Attempts, To: issuance.ChangeWaiting, Reason: "not sent"}
-	body, ok, err := p.open(c)
+	body, ok, err := p.open(going, c)
 	if err != nil || !ok {
 		if err != nil {
-			err = errors.Join(err, p.record(p.keep, unsent))
+			err = errors.Join(err, p.record(going, unsent))
 		}
 		return err
 	}
 	done, err := p.Limiter.Acquire(going)
 	if err != nil {
-		return errors.Join(fmt.Errorf("wait for the rate limit: %w", err), p.record(p.keep, unsent))
+		return errors.Join(fmt.Errorf("wait for the rate limit: %w", err), p.record(going, unsent))
 	}
 	operationID, err := p.call(going, c, body)
 	done()
 	out, stop := p.judge(c, operationID, err, p.Now())
 	p.count(out.To)
-	return errors.Join(p.record(p.keep, out), stop)
+	return errors.Join(p.record(going, out), stop)
 }
 
 var errPanic = errors.New("sending panicked")
@@ -181,9 +180,8 @@ func (p *pass) call(going context.Context, c issuance.ChangeClaim, body []byte) 
 func (p *pass) judge(c issuance.ChangeClaim, operationID string, err error, now time.Time) (issuance.ChangeOutcome, error) {
 	out := issuance.ChangeOutcome{Ref: c.Ref, Attempt: c.Attempts}
 	if err == nil {
-		p.saw("", true)
 		out.To, out.OperationID, out.NextAttemptAt = issuance.ChangeSubmitted, operationID, now.Add(p.Silence)
-		return out, nil
+		return out, p.saw("", true)
 	}
 	e := retry.Of(err)
 	out.Code, out.Reason = issuance.Code(e.Code), e.Reason

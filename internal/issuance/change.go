@@ -176,7 +176,7 @@ func (c *Change) Next(o *Order, canceled bool) (step ChangeStep, code Code, reas
 // changeRank orders what may be said of a change: what has been done stays done,
 // and an answer outweighs that one is awaited.
 func changeRank(s ChangeState) int {
-	switch s { //nolint:exhaustive // the others say nothing of D1
+	switch s {
 	case ChangeDone:
 		return 3
 	case ChangeTooLate, ChangeRefused:
@@ -249,7 +249,7 @@ func (n *NewChange) Repeat(fileName string, line int64) {
 // RepeatsLast reports whether a row with the given digest repeats the last
 // change of its order. A change that came to nothing may be asked for again.
 func (c *Change) RepeatsLast(mac []byte) bool {
-	switch c.State { //nolint:exhaustive // the others are in force, or may still be
+	switch c.State {
 	case ChangeTooLate, ChangeRefused, ChangeUnmatched:
 		return false
 	default:

@@ -28,8 +28,9 @@ type memory struct {
 
 func newMemory(now func() time.Time) *memory {
 	return &memory{
-		now:    now,
-		orders: map[issuance.BatchNo][]issuance.Order{}, rowErrors: map[issuance.BatchNo][]issuance.RowError{},
+		now:     now,
+		changes: map[issuance.BatchNo][]issuance.Change{},
+		orders:  map[issuance.BatchNo][]issuance.Order{}, rowErrors: map[issuance.BatchNo][]issuance.RowError{},
 		fault: func(string) error { return nil },
 	}
 }

@@ -166,9 +166,9 @@ type words struct{ file, rows, onTheirWay string }
 
 func wordsOf(kind issuance.BatchKind) words {
 	if kind == issuance.BatchChanges {
-		return words{"change file", "changes", "are being made"}
+		return words{"change file", "changes", "the changes in its accepted rows are being made"}
 	}
-	return words{"order file", "orders", "are on their way to D1"}
+	return words{"order file", "orders", "its accepted rows are on their way to D1"}
 }
 
 // verdict says what became of the file, what to do, and why.
@@ -185,7 +185,7 @@ func (w words) verdict(verdict issuance.BatchState, c *Control, counts intakeTot
 	case counts.rows == 0:
 		text, because = "the file is taken; it has no rows", "; "
 	case counts.accepted > 0:
-		text, because = "the file is taken; its accepted rows "+w.onTheirWay, "; "
+		text, because = "the file is taken; "+w.onTheirWay, "; "
 	case counts.rejected == 0:
 		text, because = "the file is taken; all of its rows are repeats of "+w.rows+" that we already have", "; "
 	default:

@@ -69,7 +69,7 @@ func (t *tx) addChange(no issuance.BatchNo, n *issuance.NewChange) error {
 	if n.Ref.Batch() != no || n.Ref.Row() == 0 {
 		return fmt.Errorf("%w: row %d is of another batch", ErrOutOfState, n.Ref.Row())
 	}
-	switch n.State { //nolint:exhaustive // the others are not where a row begins
+	switch n.State {
 	case issuance.ChangeWaiting:
 		if err := t.compareWithLast(n); err != nil {
 			return err

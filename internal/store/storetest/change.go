@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"cardbatch/internal/issuance"
@@ -51,11 +52,11 @@ func (w *world) claimChanges() issuance.Batch {
 func (w *world) addChanges(b issuance.Batch, pairs ...string) []issuance.NewChange {
 	w.Helper()
 	var rows []issuance.NewChange
-	for i := 0; i < len(pairs); i += 2 {
-		row := int64(i/2 + 1)
+	for pair := range slices.Chunk(pairs, 2) {
+		row, kind, key := int64(len(rows)+1), pair[0], pair[1]
 		rows = append(rows, issuance.NewChange{Change: issuance.Change{Ref: issuance.NewRef(b.No, row), Line: row + 1, IssuerID: bank,
-			OrderID: "order-" + pairs[i+1], Type: issuance.ChangeType(pairs[i]), ContentMAC: []byte(pairs[i] + pairs[i+1]), State: issuance.ChangeWaiting},
-			Payload: []byte("sealed " + pairs[i])})
+			OrderID: "order-" + key, Type: issuance.ChangeType(kind), ContentMAC: []byte(kind + key), State: issuance.ChangeWaiting},
+			Payload: []byte("sealed " + kind)})
 	}
 	w.must(w.s.AddChanges(w.ctx(), b.No, rows))
 	return rows
