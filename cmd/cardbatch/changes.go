@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"time"
 
+	"cardbatch/internal/issuance"
 	"cardbatch/internal/store"
+	"cardbatch/internal/timeline"
 
 	"github.com/spf13/cobra"
 )
@@ -27,18 +28,35 @@ type changeView struct {
 	FinishedAt  *time.Time `json:"finished_at,omitempty"`
 }
 
-// viewChanges returns the changes asked of an order, by issuer.
-func viewChanges(ctx context.Context, st *store.Store, issuerID, orderID string) (map[string][]changeView, error) {
-	found, err := st.ChangesOfOrder(ctx, issuerID, orderID)
+// asked reads what was asked of an order row; a row that was never an order has
+// had nothing asked of it.
+func asked(ctx context.Context, st *store.Store, o issuance.Order) ([]timeline.Asked, error) {
+	if o.State == issuance.Rejected || o.State == issuance.Duplicate {
+		return nil, nil
+	}
+	found, err := st.ChangesOfOrder(ctx, o.IssuerID, o.OrderID)
 	if err != nil {
 		return nil, err
 	}
-	views := map[string][]changeView{}
+	var all []timeline.Asked
 	for _, c := range found {
-		b, err := st.BatchByNo(ctx, c.Ref.Batch())
-		if err != nil {
+		a := timeline.Asked{Change: c}
+		if a.Batch, err = st.BatchByNo(ctx, c.Ref.Batch()); err != nil {
 			return nil, err
 		}
+		if a.Events, err = st.ChangeEvents(ctx, c.Ref); err != nil {
+			return nil, err
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+// viewChanges shows the changes of an order.
+func viewChanges(changes []timeline.Asked) []changeView {
+	var views []changeView
+	for i := range changes {
+		c, b := &changes[i].Change, &changes[i].Batch
 		v := changeView{Change: string(c.Type), Batch: b.ID, File: b.FileName, Line: c.Line, State: string(c.State), Code: string(c.Code),
 			Reason: c.Reason, Attempts: c.Attempts, OperationID: c.OperationID, ReceivedAt: b.ReceivedAt}
 		if !c.SubmittedAt.IsZero() {
@@ -47,16 +65,13 @@ func viewChanges(ctx context.Context, st *store.Store, issuerID, orderID string)
 		if !c.FinishedAt.IsZero() {
 			v.FinishedAt = &c.FinishedAt
 		}
-		views[c.IssuerID] = append(views[c.IssuerID], v)
+		views = append(views, v)
 	}
-	return views, nil
+	return views
 }
 
-// writeChanges shows a line for each change, nothing when there is none.
+// writeChanges shows a line for each change.
 func writeChanges(w io.Writer, changes []changeView) error {
-	if len(changes) == 0 {
-		return nil
-	}
 	t := newTable("change", "received", "file", ">line", "state", "finished", "code", "reason")
 	for _, c := range changes {
 		finished := any("-")
@@ -65,29 +80,21 @@ func writeChanges(w io.Writer, changes []changeView) error {
 		}
 		t.add(c.Change, c.ReceivedAt, c.File, c.Line, c.State, finished, orDash(c.Code), orDash(c.Reason))
 	}
-	return errors.Join(t.write(w), line(w))
+	return t.write(w)
 }
 
 // onlyChanges shows the changes that wait for an order, or have waited in vain.
 func (s *settings) onlyChanges(cmd *cobra.Command, st *store.Store, issuerID, orderID string) error {
-	views, err := viewChanges(cmd.Context(), st, issuerID, orderID)
+	found, err := asked(cmd.Context(), st, issuance.Order{IssuerID: issuerID, OrderID: orderID})
 	if err != nil {
 		return err
 	}
-	if len(views) == 0 {
+	if len(found) == 0 {
 		return errNothing("order", orderID)
 	}
+	views := viewChanges(found)
 	if s.output == outputJSON {
-		var all []any
-		for _, changes := range views {
-			all = append(all, map[string]any{"order_id": orderID, "changes": changes})
-		}
-		return writeJSON(cmd.OutOrStdout(), all)
+		return writeJSON(cmd.OutOrStdout(), []any{map[string]any{"order_id": orderID, "changes": views}})
 	}
-	for _, changes := range views {
-		if err := writeChanges(cmd.OutOrStdout(), changes); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeChanges(cmd.OutOrStdout(), views)
 }

@@ -9,7 +9,9 @@ import (
 
 	"cardbatch/internal/exitcode"
 	"cardbatch/internal/issuance"
+	"cardbatch/internal/reconcile"
 	"cardbatch/internal/store"
+	"cardbatch/internal/timeline"
 
 	"github.com/spf13/cobra"
 )
@@ -28,6 +30,7 @@ type orderView struct {
 	Reason        string     `json:"reason,omitempty"`
 	Attempts      int        `json:"attempts"`
 	OperationID   string     `json:"operation_id,omitempty"`
+	AlsoAs        []string   `json:"other_operation_ids,omitempty"` // D1 took it more than once
 	CorrelationID string     `json:"correlation_id,omitempty"`
 	SubmittedAt   *time.Time `json:"submitted_at,omitempty"`
 	Production    string     `json:"production_status,omitempty"`
@@ -37,8 +40,8 @@ type orderView struct {
 
 func viewOrder(o issuance.Order, batch string) orderView {
 	v := orderView{OrderID: o.OrderID, Batch: batch, Line: o.Line, CardID: o.CardID, ProductID: o.ProductID, MaskedPAN: o.MaskedPAN,
-		State: string(o.State), Disposition: o.Disposition(), Code: string(o.Code), Reason: o.Reason, Attempts: o.Attempts,
-		OperationID: o.OperationID, CorrelationID: o.CorrelationID, Production: string(o.Production.Status),
+		State: string(o.State), Disposition: o.Disposition(), Code: string(reconcile.LineOf(&o).Code), Reason: o.Reason, Attempts: o.Attempts,
+		OperationID: o.OperationID, AlsoAs: o.OtherOperations, CorrelationID: o.CorrelationID, Production: string(o.Production.Status),
 		Carrier: o.Production.Shipment.Carrier, Tracking: o.Production.Shipment.TrackingNumber}
 	if !o.SubmittedAt.IsZero() {
 		v.SubmittedAt = &o.SubmittedAt
@@ -65,18 +68,6 @@ func viewEvents(events []issuance.Event) []eventView {
 			Code: string(e.Code), Reason: e.Reason}
 	}
 	return views
-}
-
-func writeEvents(w io.Writer, events []issuance.Event) error {
-	t := newTable("at", "what", "from", "to", "by", "code", "reason")
-	for _, e := range events {
-		by := e.Stage
-		if e.Operator != "" {
-			by += " " + e.Operator
-		}
-		t.add(e.At, string(e.Kind), orDash(e.From), orDash(e.To), orDash(by), orDash(string(e.Code)), orDash(e.Reason))
-	}
-	return t.write(w)
 }
 
 // orderFilter selects orders of the newest batches.
@@ -175,33 +166,37 @@ func (s *settings) oneOrder(cmd *cobra.Command, st *store.Store, issuer, id stri
 	if len(orders) == 0 {
 		return s.onlyChanges(cmd, st, issuer, id)
 	}
-	type withHistory struct {
+	type withLife struct {
 		orderView
-		Changes []changeView `json:"changes,omitempty"`
-		History []eventView  `json:"history"`
+		Changes  []changeView `json:"changes,omitempty"`
+		Now      string       `json:"now"`
+		Timeline []entryView  `json:"timeline"`
+		History  []eventView  `json:"history"`
 	}
-	changes, err := viewChanges(ctx, st, issuer, id)
-	if err != nil {
-		return err
-	}
-	var views []withHistory
-	for _, o := range orders {
-		b, err := st.BatchByNo(ctx, o.Ref.Batch())
+	var views []withLife
+	for n, o := range orders {
+		l, err := life(ctx, st, o)
 		if err != nil {
 			return err
 		}
-		events, err := st.Events(ctx, o.Ref)
+		story := timeline.Tell(l)
+		changes := viewChanges(l.Changes)
+		views = append(views, withLife{viewOrder(o, l.Batch.ID), changes, story.Now, viewStory(story), viewEvents(l.Events)})
+		if s.output == outputJSON {
+			continue
+		}
+		zone, err := s.zoneOf(o.IssuerID)
 		if err != nil {
 			return err
 		}
-		v := viewOrder(o, b.ID)
-		asked := changes[o.IssuerID]
-		if o.State == issuance.Rejected || o.State == issuance.Duplicate {
-			asked = nil
+		if n > 0 {
+			err = line(w)
 		}
-		views = append(views, withHistory{v, asked, viewEvents(events)})
-		if s.output == outputTable {
-			if err := errors.Join(writeOrders(w, []orderView{v}), line(w), writeChanges(w, asked), writeEvents(w, events), line(w)); err != nil {
+		if err := errors.Join(err, writeLife(w, l, story, zone)); err != nil {
+			return err
+		}
+		if len(changes) > 0 {
+			if err := errors.Join(line(w), writeChanges(w, changes)); err != nil {
 				return err
 			}
 		}
@@ -210,4 +205,15 @@ func (s *settings) oneOrder(cmd *cobra.Command, st *store.Store, issuer, id stri
 		return writeJSON(w, views)
 	}
 	return nil
+}
+func writeEvents(w io.Writer, events []issuance.Event) error {
+	t := newTable("at", "what", "from", "to", "by", "code", "reason")
+	for _, e := range events {
+		by := e.Stage
+		if e.Operator != "" {
+			by += " " + e.Operator
+		}
+		t.add(e.At, string(e.Kind), orDash(e.From), orDash(e.To), orDash(by), orDash(string(e.Code)), orDash(e.Reason))
+	}
+	return t.write(w)
 }

@@ -2,17 +2,12 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
-	"cardbatch/internal/cardholder"
 	"cardbatch/internal/change"
 	"cardbatch/internal/config"
 	"cardbatch/internal/d1"
@@ -20,7 +15,6 @@ import (
 	"cardbatch/internal/drop/localdir"
 	"cardbatch/internal/drop/sftp"
 	"cardbatch/internal/issuance"
-	"cardbatch/internal/notification"
 	"cardbatch/internal/ratelimit"
 	"cardbatch/internal/sealed"
 	"cardbatch/internal/submit"
@@ -54,11 +48,12 @@ func openDrop(c config.Drop) (drop.Drop, error) {
 // between the stages.
 func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) (*issuer, error) {
 	i := &issuer{Issuer: c}
+	warn := func(err error) { a.log.Warn().Str("issuer", c.ID).Err(err).Msg("D1: somebody should see to this") }
 	var err error
-	if i.encoder, err = newEncoder(c.D1, a.products); err != nil {
+	if i.encoder, err = newEncoder(c.D1, a.products, warn); err != nil {
 		return nil, err
 	}
-	if i.client, err = newClient(c, a.now); err != nil {
+	if i.client, err = newClient(c, a.now, warn, a.observeD1(c.ID)); err != nil {
 		return nil, err
 	}
 	limiter, err := ratelimit.New(a.store, "d1/"+c.ID, ratelimit.Config{
@@ -67,17 +62,25 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 	if err != nil {
 		return nil, invalid(err)
 	}
-	i.submit, err = submit.New(submit.Config{
+	ordering := submit.Config{
 		IssuerID: c.ID, Session: session, ClaimSize: c.Submit.ClaimSize, InFlight: c.Rate.InFlight,
 		Settle: c.Submit.Settle, RetryWait: c.Submit.RetryWait, RefusalStop: c.Submit.SameRefusals,
-		DrainLimit: a.cfg.DrainTimeout,
-	}, submit.Deps{
-		Store: a.store, Limiter: limiter, Opener: ring, Now: a.now, Log: a.log,
+		DrainLimit: a.cfg.DrainTimeout, Hours: c.Hours(), PerSecond: ordersPerSecond(c),
+	}
+	means := submit.Deps{
+		Store: a.store, Queue: a.store, Limiter: limiter, Opener: ring, Now: a.now, Log: a.log,
+		Probe: func(ctx context.Context) error { return i.client.Probe(ctx) },
+		Ask:   func(ctx context.Context, cardID string) error { return askAbout(ctx, limiter, i.client, cardID) },
 		Send: func(ctx context.Context, claim issuance.Claim, body []byte) (string, error) {
 			return i.client.Order(ctx, d1.Call{CardID: claim.CardID, CorrelationID: claim.CorrelationID, Body: body})
 		},
-	})
-	if err != nil {
+	}
+	if c.Submit.Mode == config.SubmitBatch {
+		if err = a.inBatches(c, i.client, &ordering, &means); err != nil {
+			return nil, invalid(err)
+		}
+	}
+	if i.submit, err = submit.New(ordering, means); err != nil {
 		return nil, invalid(err)
 	}
 	i.track, err = track.New(track.Config{
@@ -85,7 +88,7 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 		NotFoundAsks: c.Track.NotFoundAsks, UnclearAsks: c.Track.UnclearAsks, MaxAttempts: c.Submit.MaxAttempts,
 		DailyBudget: c.Track.DailyBudget, Zone: c.TimeZone.Location,
 	}, track.Deps{
-		Store: a.store, Issuer: i.client, Limiter: limiter, Now: a.now, Log: a.log,
+		Store: a.store, Issuer: i.client, Limiter: limiter.Background(), Now: a.now, Log: a.log,
 	})
 	if err != nil {
 		return nil, invalid(err)
@@ -104,38 +107,43 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 	return i, invalid(err)
 }
 
-func newEncoder(c config.D1, products map[string]issuance.Product) (*d1.Encoder, error) {
-	keys := make([]d1.JWEKey, len(c.JWEKeys))
+// askAbout asks D1 about a card for the sake of an answer, any answer.
+func askAbout(ctx context.Context, limiter *ratelimit.Limiter, client *d1.Client, cardID string) error {
+	done, err := limiter.Background().Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, err = client.ProductionStatus(ctx, cardID, "")
+	return err
+}
+
+func newEncoder(c config.D1, products map[string]issuance.Product, warn func(error)) (*d1.Encoder, error) {
+	files := make([]d1.JWEFile, len(c.JWEKeys))
 	for i, k := range c.JWEKeys {
 		path, err := k.File.Path()
-		if err == nil {
-			keys[i], err = d1.LoadJWEKey(path, k.KeyID)
-		}
 		if err != nil {
 			return nil, invalid(err)
 		}
+		files[i] = d1.JWEFile{ID: k.KeyID, Path: path}
 	}
-	e, err := d1.NewEncoder(d1.EncoderConfig{JWEKeys: keys, Products: products})
+	e, err := d1.NewEncoder(d1.EncoderConfig{JWEFiles: files, Products: products, Warn: warn})
 	return e, invalid(err)
 }
 
-func newClient(c config.Issuer, now func() time.Time) (*d1.Client, error) {
+func newClient(c config.Issuer, now func() time.Time, warn func(error), observe func(string, int, time.Duration)) (*d1.Client, error) {
 	keyPath, err := c.D1.Token.KeyFile.Path()
-	if err != nil {
-		return nil, invalid(err)
-	}
-	key, err := d1.LoadSigningKey(keyPath)
 	if err != nil {
 		return nil, invalid(err)
 	}
 	cfg := d1.Config{
 		IssuerID: c.ID, BaseURL: c.D1.BaseURL, TokenURL: c.D1.TokenURL,
-		Token: d1.Token{KeyID: c.D1.Token.KeyID, Key: key, Audience: c.D1.Token.Audience,
+		Token: d1.Token{KeyID: c.D1.Token.KeyID, KeyFile: keyPath, Audience: c.D1.Token.Audience,
 			Subject: c.D1.Token.Subject, Lifetime: c.D1.Token.Lifetime},
-		Timeout: c.D1.RequestTimeout, UpdatePath: c.D1.UpdatePath, InFlight: c.Rate.InFlight, Now: now,
+		Timeout: c.D1.RequestTimeout, UpdatePath: c.D1.UpdatePath, InFlight: c.Rate.InFlight + c.Submit.Batch.InFlight, Now: now, Warn: warn, Observe: observe,
 	}
 	if u, err := url.Parse(c.D1.BaseURL); err == nil && u.Scheme == "https" {
-		if cfg.TLS, err = clientTLS(c.D1.TLS); err != nil {
+		if cfg.TLSFiles, err = tlsFiles(c.D1.TLS); err != nil {
 			return nil, invalid(err)
 		}
 	}
@@ -143,70 +151,9 @@ func newClient(c config.Issuer, now func() time.Time) (*d1.Client, error) {
 	return client, invalid(err)
 }
 
-func clientTLS(c config.TLS) (*tls.Config, error) {
+func tlsFiles(c config.TLS) (d1.TLSFiles, error) {
 	cert, err1 := c.CertFile.Path()
 	key, err2 := c.KeyFile.Path()
 	ca, err3 := c.CAFile.Path()
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return nil, err
-	}
-	return d1.LoadTLS(d1.TLSFiles{Cert: cert, Key: key, CA: ca})
-}
-
-// listen binds the address for notifications; Serve answers there.
-func (a *App) listen(ctx context.Context, ring *sealed.Keyring, fingerprinter *cardholder.Fingerprinter) (*notification.Server, error) {
-	c := a.cfg.Notifications
-	ids := make([]string, len(a.cfg.Issuers))
-	for n, i := range a.cfg.Issuers {
-		ids[n] = i.ID
-	}
-	receiver, err := notification.New(
-		notification.Config{Issuers: ids, MaxBody: int64(c.MaxBody), MaxInFlight: c.MaxInFlight, Timeout: c.Timeout / 2},
-		notification.Deps{Store: a.store, Parse: d1.ParseOperations, Sealer: ring, Digest: fingerprinter.Content, Now: a.now, Log: a.log})
-	if err != nil {
-		return nil, invalid(err)
-	}
-	tlsConfig, err := serverTLS(c)
-	if err != nil {
-		return nil, invalid(fmt.Errorf("set up TLS for notifications: %w", err))
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/", receiver)
-	server, err := notification.Listen(ctx, notification.ServerConfig{
-		Addr: c.Listen, TLS: tlsConfig, Handler: mux, ReadTimeout: c.Timeout, WriteTimeout: 2 * c.Timeout,
-		DrainLimit: min(listenerDrain, a.cfg.DrainTimeout), Log: a.log,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listen for notifications: %w", err)
-	}
-	return server, nil
-}
-
-func serverTLS(c config.Notifications) (*tls.Config, error) {
-	if c.CertFile == "" {
-		return nil, nil //nolint:nilnil // plain HTTP
-	}
-	certPEM, err1 := c.CertFile.Read()
-	keyPEM, err2 := c.KeyFile.Read()
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
-	}
-	cert, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		return nil, err
-	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	if c.ClientCAFile == "" {
-		return cfg, nil
-	}
-	ca, err := c.ClientCAFile.Read()
-	if err != nil {
-		return nil, err
-	}
-	cfg.ClientCAs = x509.NewCertPool()
-	if !cfg.ClientCAs.AppendCertsFromPEM(ca) {
-		return nil, fmt.Errorf("client_ca_file %s holds no certificate", string(c.ClientCAFile))
-	}
-	cfg.ClientAuth = tls.RequireAndVerifyClientCert
-	return cfg, nil
+	return d1.TLSFiles{Cert: cert, Key: key, CA: ca}, errors.Join(err1, err2, err3)
 }

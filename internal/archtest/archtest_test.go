@@ -32,7 +32,8 @@ func (p *goPackage) rel() string { return strings.TrimPrefix(p.ImportPath, modul
 // stages do the work of a job. They meet through rows in the store, never
 // through each other's code, so that each can be stopped, repeated and tested alone.
 var stages = []string{
-	"internal/intake", "internal/submit", "internal/track", "internal/change", "internal/notification", "internal/report",
+	"internal/intake", "internal/submit", "internal/track", "internal/notification", "internal/report",
+	"internal/retention", "internal/change",
 }
 
 // only lists who may import something. A package not named here may not.
@@ -51,8 +52,11 @@ var only = []struct {
 	{"github.com/gocarina/gocsv", []string{"internal/orderfile", "internal/report"}, "CSV is a detail of the two file codecs"},
 	{"github.com/ProtonMail/go-crypto/...", []string{"internal/pgp/..."}, "OpenPGP is a detail of the envelope"},
 	{module + "/internal/pgp/pgptest", []string{"cmd/demo"}, "keys for tests are for tests"},
+	{"github.com/rickar/cal/...", []string{"internal/calendar"}, "whose holidays there are is one package's business"},
 	{"github.com/robfig/cron/v3", []string{"internal/schedule"}, "cron parses and triggers; correctness is in the ledger"},
 	{"github.com/goccy/go-yaml", []string{"internal/strictyaml", "internal/d1/d1sim/...", "cmd/d1sim"}, "there is one way to read what operators write"},
+	{"github.com/prometheus/...", []string{"internal/ops"}, "others declare the one or two methods they count by"},
+	{"github.com/coreos/go-systemd/v22/...", []string{"internal/ops"}, "systemd is the machine's business"},
 	{"github.com/spf13/cobra", []string{"cmd/cardbatch", "cmd/d1sim", "cmd/demo"}, "the command line is a shell around app"},
 	{module + "/internal/app", []string{"cmd/..."}, "wiring is used by programs only"},
 	{module + "/internal/d1/d1sim/...", []string{"internal/d1/d1sim/...", "cmd/d1sim", "cmd/demo"}, "the simulator is never linked into cardbatch"},

@@ -55,7 +55,7 @@ var changeSuccessors = map[ChangeState][]ChangeState{
 	ChangeUnknown:    {ChangeSubmitted, ChangeWaiting, ChangeHeld, ChangeDone, ChangeTooLate, ChangeRefused},
 	ChangeHeld:       {ChangeWaiting, ChangeSubmitted, ChangeDone, ChangeTooLate, ChangeRefused},
 	ChangeSubmitted:  {ChangeDone, ChangeTooLate, ChangeRefused, ChangeHeld},
-	ChangeApplied:    {ChangeWaiting},
+	ChangeApplied:    {ChangeWaiting, ChangeHeld},
 	ChangeTooLate:    {ChangeDone},
 	ChangeRefused:    {ChangeDone},
 }

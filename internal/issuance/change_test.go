@@ -21,7 +21,7 @@ func TestChangeTransitions(t *testing.T) {
 		issuance.ChangeUnknown:    "submitted waiting held done too_late refused",
 		issuance.ChangeHeld:       "waiting submitted done too_late refused",
 		issuance.ChangeSubmitted:  "done too_late refused held",
-		issuance.ChangeApplied:    "waiting",
+		issuance.ChangeApplied:    "waiting held",
 		issuance.ChangeTooLate:    "done",
 		issuance.ChangeRefused:    "done",
 	}

@@ -23,6 +23,7 @@ type Why struct {
 	Code     Code
 	Reason   string // for people; never card or personal data
 	Attempt  int
+	Said     time.Time // D1's own time of what it reports; zero for what D1 did not report
 }
 
 // Event is one line of the append-only history.

@@ -71,7 +71,7 @@ func (o *Order) hearProduction(op Operation, why Why) []Event {
 		op.Production = OperationFailed // it has no details, and is news all the same
 	}
 	op.Reason = cmp.Or(op.Reason, op.ErrorCode)
-	why.Reason = op.Reason
+	why.Reason, why.Said = op.Reason, op.at()
 	if op.Production != "" {
 		p.hearStep(Step{Status: op.Production, Failed: op.Status == OperationFailed, Reason: op.Reason, At: op.at()}, op.Current)
 	}

@@ -1,6 +1,9 @@
 package issuance
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ProductionStatus is D1's details.status, kept as D1 spells it. Values we do
 // not know are legal: D1 may add some at any time.
@@ -63,6 +66,18 @@ func (s ProductionStatus) step(failed bool) step {
 	default:
 		return st
 	}
+}
+
+// ProductionStatuses lists the statuses that have a place in the business order,
+// by name.
+func ProductionStatuses() []ProductionStatus {
+	return slices.Sorted(func(yield func(ProductionStatus) bool) {
+		for s := range steps {
+			if s != "" && !yield(s) {
+				return
+			}
+		}
+	})
 }
 
 // Known reports whether s has a place in the business order. A status that has
@@ -173,6 +188,7 @@ type Operation struct {
 	Status          string // PENDING, SUCCESSFUL, FAILED
 	CardID          string
 	IssuerRequestID string // from either of the two places D1 may put it
+	InputFileName   string // likewise; of an order that D1 got in a file, and so not from us
 	StartTime       time.Time
 	EndTime         time.Time
 	ErrorCode       string

@@ -7,16 +7,18 @@ import (
 	"strings"
 	"time"
 
+	"cardbatch/internal/calendar"
 	"cardbatch/internal/strictyaml"
 )
 
 // The stages a job can run.
 const (
-	StagePickup = "pickup"
-	StageSubmit = "submit"
-	StageTrack  = "track"
-	StageChange = "change"
-	StageReport = "report"
+	StagePickup    = "pickup"
+	StageSubmit    = "submit"
+	StageTrack     = "track"
+	StageChange    = "change"
+	StageReport    = "report"
+	StageRetention = "retention"
 )
 
 // The policies for due times that were missed.
@@ -85,7 +87,7 @@ func (j *Job) check(doc *strictyaml.Document) {
 	if !nameRE.MatchString(j.Name) {
 		doc.Problem("name", "%q must be 1 to 32 lower-case letters, digits, dashes or underscores", j.Name)
 	}
-	oneOf("stage", j.Stage, StagePickup, StageSubmit, StageTrack, StageChange, StageReport)
+	oneOf("stage", j.Stage, StagePickup, StageSubmit, StageTrack, StageChange, StageReport, StageRetention)
 	if j.CatchUp == "" {
 		j.CatchUp = CatchUpSkip
 	}
@@ -113,8 +115,8 @@ func (j *Job) checkTimes(doc *strictyaml.Document, oneOf func(string, string, ..
 		doc.Problem("time_zone", "is required")
 		return
 	}
-	if j.Calendar.Country != "" {
-		doc.Problem("calendar.country", "calendars of countries are not supported; list dates_off")
+	if err := calendar.CheckCountry(j.Calendar.Country); err != nil {
+		doc.Problem("calendar.country", "%v", err)
 	}
 	if j.Calendar.Roll == "" {
 		j.Calendar.Roll = RollSkip

@@ -134,18 +134,7 @@ func benchNotify(b *testing.B, perBody int) {
 	s := storetest.New(b)
 	batch := benchBatch(b, s)
 	benchLoad(b, s, batch, orders)
-	for {
-		claims, err := s.ClaimReady(b.Context(), benchIssuer, batch.Session, 2000)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if len(claims) == 0 {
-			break
-		}
-		if err := s.RecordOutcomes(b.Context(), batch.Session, benchOutcomes(claims)); err != nil {
-			b.Fatal(err)
-		}
-	}
+	benchSubmit(b, s, batch)
 	body := make([]byte, 700*perBody)
 	var next atomic.Int64
 	b.ReportAllocs()
@@ -214,42 +203,99 @@ func BenchmarkRestart(b *testing.B) {
 	}
 }
 
-// BenchmarkNotifyWhileLoading: one operation is one status update, in a body of
-// its own, sent one after another while two workers load a file.
-func BenchmarkNotifyWhileLoading(b *testing.B) {
-	s := storetest.New(b)
-	batch := benchBatch(b, s)
-	benchLoad(b, s, batch, 1000)
-	loading := benchBatch(b, s)
-	ctx, stop := context.WithCancel(b.Context())
-	var loaded atomic.Int64
-	var loaders sync.WaitGroup
-	for range 2 {
-		loaders.Go(func() {
-			for ctx.Err() == nil {
-				from := int(loaded.Add(benchChunk)) - benchChunk
-				if err := s.AddOrders(b.Context(), loading.No, benchOrders(loading.No, from, benchChunk)); err != nil {
-					b.Error(err)
-				}
+// BenchmarkNotificationsWhileLoading: one operation is one status update, in a
+// body of its own, sent by 64 connections at a time as fast as they are answered,
+// while a file of 200,000 rows is loaded as intake loads it: chunk after chunk. It
+// begins again when it is through. p99 is that of the answers.
+func BenchmarkNotificationsWhileLoading(b *testing.B) {
+	const orders, rows, connections = 20_000, 200_000, 64
+	for _, offered := range []int{0, 10_000} { // updates per second; 0: as many as are answered
+		b.Run(fmt.Sprintf("offered=%d", offered), func(b *testing.B) {
+			s := storetest.New(b)
+			batch := benchBatch(b, s)
+			benchLoad(b, s, batch, orders)
+			benchSubmit(b, s, batch)
+			ctx, stop := context.WithCancel(b.Context())
+			var loaded atomic.Int64
+			var loader sync.WaitGroup
+			loader.Go(func() { benchLoadOn(ctx, b, s, rows, &loaded) })
+			took := make([][]time.Duration, connections)
+			var next atomic.Int64
+			var clients sync.WaitGroup
+			b.ResetTimer()
+			began := time.Now()
+			for c := range connections {
+				clients.Go(func() {
+					for i := next.Add(1) - 1; i < int64(b.N); i = next.Add(1) - 1 {
+						due := time.Now()
+						if offered > 0 { // waiting for a connection counts: the time of the answer is from when it was due
+							due = began.Add(time.Duration(i) * time.Second / time.Duration(offered))
+							<-time.After(time.Until(due))
+						}
+						if a, err := s.ApplyNotification(b.Context(), benchNotification(batch.No, i, orders)); err != nil || a.Matched != 1 {
+							b.Error(a, err)
+						}
+						took[c] = append(took[c], time.Since(due))
+					}
+				})
 			}
+			clients.Wait()
+			b.StopTimer()
+			b.ReportMetric(float64(loaded.Load())/b.Elapsed().Seconds(), "orders/s")
+			stop()
+			loader.Wait()
+			all := slices.Concat(took...)
+			slices.Sort(all)
+			b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
+			b.ReportMetric(float64(all[len(all)-1].Microseconds())/1000, "max-ms")
+			perSecond(b, b.N, "updates")
 		})
 	}
-	took := make([]time.Duration, 0, b.N)
-	b.ResetTimer()
-	for i := range b.N {
-		started := time.Now()
-		_, err := s.ApplyNotification(b.Context(), issuance.Notification{IssuerID: benchIssuer, Body: make([]byte, 700), ReceivedAt: started,
-			Digest: binary.BigEndian.AppendUint64(nil, uint64(i)), Operations: []issuance.Operation{{Operation: issuance.OperationProduce,
-				IssuerRequestID: fmt.Sprintf("ORD-20260301-%02d-%08d", batch.No, i%1000+1), Production: issuance.DataPrepared, StartTime: started}}})
+}
+
+// benchLoadOn loads files until it is told to stop.
+func benchLoadOn(ctx context.Context, b *testing.B, s *store.Store, rows int, loaded *atomic.Int64) {
+	b.Helper()
+	for ctx.Err() == nil {
+		batch := benchBatch(b, s)
+		from := 0
+		for ; from < rows && ctx.Err() == nil; from += benchChunk / 2 {
+			if err := s.AddOrders(b.Context(), batch.No, benchOrders(batch.No, from, benchChunk/2)); err != nil {
+				b.Error(err)
+			}
+			loaded.Add(benchChunk / 2)
+		}
+		batch.Rows = int64(from)
+		if err := s.DecideBatch(b.Context(), batch, issuance.BatchAccepted, issuance.Why{Stage: "intake"}); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+func benchNotification(no issuance.BatchNo, i int64, orders int) issuance.Notification {
+	statuses := []issuance.ProductionStatus{issuance.CardProdRequested, issuance.DataPrepared, issuance.CardProdReady,
+		issuance.CardProdOngoing, issuance.CardProdDone, issuance.CardShipped}
+	row := (i*7919)%int64(orders) + 1
+	return issuance.Notification{IssuerID: benchIssuer, Body: make([]byte, 700), ReceivedAt: time.Now(),
+		Digest: binary.BigEndian.AppendUint64(nil, uint64(i)*0x9E3779B97F4A7C15),
+		Operations: []issuance.Operation{{OperationID: fmt.Sprintf("op-%032d", issuance.NewRef(no, row)),
+			Operation: issuance.OperationProduce, Status: issuance.OperationPending, CardID: fmt.Sprintf("CARD-%02d-%010d", no, row),
+			IssuerRequestID: fmt.Sprintf("ORD-20260301-%02d-%08d", no, row), StartTime: time.Now(),
+			Production: statuses[(i/int64(orders))%int64(len(statuses))]}}}
+}
+
+func benchSubmit(b *testing.B, s *store.Store, batch issuance.Batch) {
+	b.Helper()
+	for {
+		claims, err := s.ClaimReady(b.Context(), benchIssuer, batch.Session, 2000)
 		if err != nil {
 			b.Fatal(err)
 		}
-		took = append(took, time.Since(started))
+		if len(claims) == 0 {
+			return
+		}
+		if err := s.RecordOutcomes(b.Context(), batch.Session, benchOutcomes(claims)); err != nil {
+			b.Fatal(err)
+		}
 	}
-	b.StopTimer()
-	stop()
-	loaders.Wait()
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
-	b.ReportMetric(float64(loaded.Load())/b.Elapsed().Seconds(), "orders/s")
 }

@@ -47,7 +47,7 @@ func (t *tx) loadChange(ref issuance.Ref) (changeRecord, bool, error) {
 // them or none. A row that repeats the last change of its order becomes a
 // duplicate; changes is altered accordingly.
 func (s *Store) AddChanges(ctx context.Context, no issuance.BatchNo, changes []issuance.NewChange) error {
-	return s.write(ctx, "add changes", func(t *tx) error {
+	return s.writeBulk(ctx, "add changes", func(t *tx) error {
 		f, err := t.loading(no, s.sessionID())
 		if err != nil {
 			return err

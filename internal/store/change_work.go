@@ -452,7 +452,15 @@ func (t *tx) reopenChanges(orders string, why issuance.Why) error {
 	why.Code, why.Reason = "", "D1 may have the order without it"
 	for _, r := range found {
 		r.orderAttempts = 0
-		if err := t.changeOf(&r, issuance.ChangeWaiting, why); err != nil {
+		to := issuance.ChangeWaiting
+		has, err := one(t, []any{new(int64)}, `SELECT ref FROM change_payload WHERE ref = $1`, int64(r.Ref))
+		if err != nil {
+			return err
+		}
+		if !has { // erased since
+			to, why.Code = issuance.ChangeHeld, issuance.PayloadLost
+		}
+		if err := t.changeOf(&r, to, why); err != nil {
 			return err
 		}
 	}

@@ -19,10 +19,11 @@ import (
 //   - its card has an order that is not finished: rejected
 //
 // Several calls may run at once, in any order of rows; a row named by SamePAN
-// must have been added before. All other writes wait while one
-// runs: some hundreds of rows per call keep them prompt.
+// must have been added before. All other writes wait while one runs: some
+// hundreds of rows per call keep them prompt. While many others write, loading
+// gets a share of the writer only.
 func (s *Store) AddOrders(ctx context.Context, no issuance.BatchNo, orders []issuance.NewOrder) error {
-	return s.write(ctx, "add orders", func(t *tx) error {
+	return s.writeBulk(ctx, "add orders", func(t *tx) error {
 		f, err := t.loading(no, s.sessionID())
 		if err != nil {
 			return err

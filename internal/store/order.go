@@ -156,10 +156,10 @@ func (t *tx) append(head *int64, e issuance.Event) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO event (id, prev, ref, batch_no, kind, from_value, to_value, at, stage, session, operator, code, reason, attempt)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+	_, err = t.exec(`INSERT INTO event (id, prev, ref, batch_no, kind, from_value, to_value, at, stage, session, operator, code, reason, attempt, said_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 		id, *head, int64(e.Ref), int64(e.Batch), string(e.Kind), e.From, e.To, micros(e.At), e.Stage, e.Session, e.Operator,
-		string(e.Code), e.Reason, e.Attempt)
+		string(e.Code), e.Reason, e.Attempt, micros(e.Said))
 	*head = id
 	return err
 }

@@ -160,12 +160,12 @@ func (s *Store) OrderByRef(ctx context.Context, ref issuance.Ref) (issuance.Orde
 	return found[0], nil
 }
 
-const eventColumns = `e.id, e.ref, e.batch_no, e.kind, e.from_value, e.to_value, e.at, e.stage, e.session, e.operator, e.code, e.reason, e.attempt`
+const eventColumns = `e.id, e.ref, e.batch_no, e.kind, e.from_value, e.to_value, e.at, e.stage, e.session, e.operator, e.code, e.reason, e.attempt, e.said_at`
 
 func scanEvent(row scanner) (e issuance.Event, err error) {
-	var at int64
-	err = row.Scan(&e.ID, &e.Ref, &e.Batch, &e.Kind, &e.From, &e.To, &at, &e.Stage, &e.Session, &e.Operator, &e.Code, &e.Reason, &e.Attempt)
-	e.At = fromMicros(at)
+	var at, said int64
+	err = row.Scan(&e.ID, &e.Ref, &e.Batch, &e.Kind, &e.From, &e.To, &at, &e.Stage, &e.Session, &e.Operator, &e.Code, &e.Reason, &e.Attempt, &said)
+	e.At, e.Said = fromMicros(at), fromMicros(said)
 	return e, err
 }
 

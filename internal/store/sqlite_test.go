@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -197,6 +198,27 @@ func TestChecksRestateTheStates(t *testing.T) {
 		if err := raw(t, s, query); err == nil {
 			t.Errorf("%s was possible", query)
 		}
+	}
+}
+
+// What was erased must not be in the table any more, sealed as it was.
+func TestErasedBodiesAreGone(t *testing.T) {
+	s := loadedStore(t)
+	n := issuance.Notification{IssuerID: "bank-1", Digest: []byte("d"), Body: []byte("sealed"), ReceivedAt: time.Now().Add(-time.Hour)}
+	_, err := s.ApplyNotification(t.Context(), n)
+	must(t, err)
+	left := func() (left int) {
+		_, err := one(s.reader(t.Context()), []any{&left}, `SELECT count(*) FROM notification WHERE length(body) > 0`)
+		must(t, err)
+		return left
+	}
+	if left() != 1 {
+		t.Fatal("the body was not kept")
+	}
+	_, err = s.Erase(t.Context(), issuance.EraseNotifications, time.Now(), 10)
+	must(t, err)
+	if left() != 0 {
+		t.Error("the body is still there")
 	}
 }
 

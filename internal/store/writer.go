@@ -15,6 +15,15 @@ const (
 	groupTime = 20 * time.Millisecond
 )
 
+// Bulk writes, the loading of files, take the writer for milliseconds each, and
+// whoever loads has the next one ready at once. While many others write, they get
+// a share only.
+const (
+	bulkShare  = 5                    // a bulk write rests until its share of the time is one in so many
+	manyOthers = 16                   // writes since the last bulk write: fewer are served between two without a rest
+	idleAfter  = 2 * time.Millisecond // without another write, nobody needs the rest
+)
+
 // writer is the one connection that writes. It commits in groups: writes that
 // arrive while others run share their transaction, each under a savepoint of
 // its own, and one sync makes all of them durable. Many small writers then
@@ -24,8 +33,13 @@ type writer struct {
 	stmts *statements
 	now   func() time.Time
 	queue chan *write
+	bulk  chan *write
 	stop  chan struct{}
 	done  chan struct{}
+
+	// Of the bulk writes, for the loop alone.
+	others    int       // writes since the last
+	restUntil time.Time // unless nobody else writes
 }
 
 type write struct {
@@ -35,6 +49,7 @@ type write struct {
 	err    error
 	panics any
 	done   chan struct{}
+	bulk   bool
 }
 
 func newWriter(ctx context.Context, dsn string, now func() time.Time) (*writer, error) {
@@ -47,7 +62,7 @@ func newWriter(ctx context.Context, dsn string, now func() time.Time) (*writer, 
 		return nil, errors.Join(classify(err), db.Close())
 	}
 	w := &writer{db: db, now: now, stmts: newStatements(conn),
-		queue: make(chan *write), stop: make(chan struct{}), done: make(chan struct{})}
+		queue: make(chan *write), bulk: make(chan *write), stop: make(chan struct{}), done: make(chan struct{})}
 	go w.loop() //nolint:contextcheck // it outlives the opening
 	return w, nil
 }
@@ -62,12 +77,26 @@ func (w *writer) close() error {
 // A context that ends takes the write out of the queue; once fn has begun it
 // runs to its end, so that the answer is always the truth.
 func (s *Store) write(ctx context.Context, name string, fn func(*tx) error) error {
+	return s.enqueue(&write{ctx: ctx, name: name, fn: fn})
+}
+
+// writeBulk is write for much at a time that can wait a moment.
+func (s *Store) writeBulk(ctx context.Context, name string, fn func(*tx) error) error {
+	return s.enqueue(&write{ctx: ctx, name: name, fn: fn, bulk: true})
+}
+
+func (s *Store) enqueue(r *write) error {
+	ctx, name := r.ctx, r.name
 	if s.writer == nil {
 		return fmt.Errorf("%s: %w", name, ErrReadOnly)
 	}
-	r := &write{ctx: ctx, name: name, fn: fn, done: make(chan struct{})}
+	r.done = make(chan struct{})
+	queue := s.writer.queue
+	if r.bulk {
+		queue = s.writer.bulk
+	}
 	select {
-	case s.writer.queue <- r:
+	case queue <- r:
 	case <-ctx.Done():
 		return fmt.Errorf("%s: %w", name, ctx.Err())
 	case <-s.writer.stop:
@@ -86,9 +115,19 @@ func (s *Store) write(ctx context.Context, name string, fn func(*tx) error) erro
 func (w *writer) loop() {
 	defer close(w.done)
 	for {
+		bulk, rested := w.bulk, (<-chan time.Time)(nil)
+		if w.others >= manyOthers {
+			if rest := time.Until(w.restUntil); rest > 0 {
+				bulk, rested = nil, time.After(min(rest, idleAfter))
+			}
+		}
 		select {
 		case r := <-w.queue:
 			w.group(r)
+		case r := <-bulk:
+			w.group(r)
+		case <-rested: // rested, or nobody needs it
+			w.others = 0
 		case <-w.stop:
 			return
 		}
@@ -108,7 +147,10 @@ func (w *writer) group(first *write) {
 	started := time.Now()
 	for r := first; r != nil; r = w.next(len(members), started) {
 		members = append(members, r)
-		if err = w.member(t, r); err != nil {
+		began := time.Now()
+		err = w.member(t, r)
+		w.count(r, time.Since(began))
+		if err != nil {
 			break
 		}
 	}
@@ -132,6 +174,16 @@ func (w *writer) next(n int, started time.Time) *write {
 	default:
 		return nil
 	}
+}
+
+// count notes who had the writer for how long.
+func (w *writer) count(r *write, took time.Duration) {
+	if !r.bulk {
+		w.others++
+		return
+	}
+	w.others = 0
+	w.restUntil = time.Now().Add((bulkShare - 1) * took)
 }
 
 // member runs one write under its savepoint. The error it returns is one that

@@ -43,6 +43,8 @@ const (
 // requests they hit depends on [Config.Seed], the card and how often it was
 // asked for, so that the same night meets the same faults.
 type Faults struct {
+	// Orders, batch orders and changes alike:
+
 	ErrorBefore float64 `yaml:"error_before"` // order answered ErrorStatus, not processed
 	ErrorAfter  float64 `yaml:"error_after"`  // order processed, answered ErrorStatus
 	ResetBefore float64 `yaml:"reset_before"` // connection reset, order not processed

@@ -26,6 +26,7 @@ func changeTests() map[string]func(*world) {
 		"news of somebody else's change":                                     changeNewsOfOthers,
 		"D1's cancellation is the outcome of a cancel":                       changeByProduction,
 		"an order that D1 has after all is changed there":                    changeReopens,
+		"an erased change of an order that D1 has after all needs a person":  changeErased,
 		"a closed batch opens for late news":                                 changeOfClosedBatch,
 		"changes that wait for a held file's order":                          changeOfHeldFile,
 	}
@@ -423,6 +424,29 @@ func changeReopens(w *world) {
 	claims := w.changeClaims()
 	w.equal(len(claims), 2)
 	w.equal(string(claims[0].Payload), "sealed CANCEL")
+	w.balance()
+}
+
+func changeErased(w *world) {
+	w.accepted("a")
+	for _, c := range w.claim(1) {
+		w.record(outcome(c, issuance.Unknown))
+		w.must(w.s.DecideUnknown(w.ctx(), []issuance.Outcome{{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Ready}}))
+	}
+	w.changeFile("CANCEL", "a")
+	w.equal(w.apply(w.changeClaims()...), 1)
+	_, _, err := w.s.AdvanceBatches(w.ctx())
+	w.must(err)
+	later := w.clock.now().Add(time.Hour)
+	n, err := w.s.Erase(w.ctx(), issuance.ErasePayloads, later, 10)
+	w.must(err)
+	w.equal(n, int64(1))
+	n, err = w.s.CountErasable(w.ctx(), issuance.ErasePayloads, later)
+	w.must(err)
+	w.equal(n, int64(0))
+	w.balance()
+	w.notify("n1", produce("a", issuance.CardProdReady, w.clock.now()))
+	w.wantChanges("a", issuance.ChangeHeld)
 	w.balance()
 }
 

@@ -39,6 +39,9 @@ func newsReachesOrder(w *world) {
 	w.must(err)
 	var kinds []issuance.Kind
 	for i, e := range events {
+		if said := e.Said; (e.Kind == issuance.KindState) != said.IsZero() || e.Kind == issuance.KindShipment && !said.Equal(shipped.EndTime) {
+			w.Errorf("%s said at %s", e.Kind, said)
+		}
 		kinds = append(kinds, e.Kind)
 		if i > 0 && e.ID <= events[i-1].ID {
 			w.Error("events do not rise")
