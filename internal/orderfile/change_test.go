@@ -51,21 +51,21 @@ func TestChangeRowMatchesSchema(t *testing.T) {
 	}
 }
 
-func changeLayout(t testing.TB, f Format) *Layout {
-	t.Helper()
+func changeLayout(tb testing.TB, f Format) *Layout {
+	tb.Helper()
 	f.Content = Changes
 	l, err := NewLayout(f)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l
 }
 
-func decodeChanges(t testing.TB, r io.Reader, l *Layout) []Record {
-	t.Helper()
+func decodeChanges(tb testing.TB, r io.Reader, l *Layout) []Record {
+	tb.Helper()
 	d, err := NewDecoder(r, Options{Layout: l})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var records []Record
 	for {
@@ -74,7 +74,7 @@ func decodeChanges(t testing.TB, r io.Reader, l *Layout) []Record {
 			return records
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		records = append(records, rec)
 	}
@@ -167,4 +167,27 @@ func TestChangeFormats(t *testing.T) {
 	if len(records) != 1 || records[0].Change.Change != "CANCEL" {
 		t.Errorf("%d rows", len(records))
 	}
+}
+
+// A change file of any bytes ends, and in rows or in a verdict on the file.
+func FuzzChangeFile(f *testing.F) {
+	head := strings.Join(ChangeSchema().Names(), ",") + "\n"
+	f.Add([]byte(head + "ord-1,CANCEL,,,,,,,,,,,,\n"))
+	f.Add([]byte(head + "ord-1,\"CANCEL\n"))
+	f.Add([]byte("\xEF\xBB\xBF" + head))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		d, err := NewDecoder(bytes.NewReader(file), Options{Layout: changeLayout(t, Format{})})
+		if err != nil {
+			return
+		}
+		for row := int64(1); ; row++ {
+			rec, err := d.Next()
+			if err != nil {
+				return
+			}
+			if rec.Change == nil || rec.Row != nil || rec.RowNo != row {
+				t.Fatalf("row %d: %+v", row, rec)
+			}
+		}
+	})
 }
