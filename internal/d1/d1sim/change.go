@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // What an issuer may ask of an order that has not shipped ("pull & change").
@@ -17,9 +18,37 @@ const (
 // A change is one such request, decided.
 type change struct {
 	order    uint32
+	kind     string
 	at       int64 // Shopfloor time, µs
 	accepted bool
 	status   string // production status it met
+}
+
+// ChangeEntry is one change that D1 was asked for, as the center decided it.
+type ChangeEntry struct {
+	IssuerID        string    `json:"issuerId"`
+	IssuerRequestID string    `json:"issuerRequestId"` // of the order
+	CardID          string    `json:"cardId"`
+	OperationID     string    `json:"operationId"`
+	Type            string    `json:"type"`
+	DecidedAt       time.Time `json:"decidedAt"` // Shopfloor time
+	Accepted        bool      `json:"accepted"`
+	Status          string    `json:"status"` // of production, when it came
+}
+
+// Changes returns every change in order of arrival.
+func (s *Simulator) Changes() []ChangeEntry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]ChangeEntry, len(s.ledger.changes))
+	for i, c := range s.ledger.changes {
+		r := s.ledger.at(c.order)
+		out[i] = ChangeEntry{
+			IssuerID: s.byNumber[r.issuer].ID, IssuerRequestID: r.requestID(), CardID: r.cardID(), OperationID: s.changeID(uint32(i)),
+			Type: c.kind, DecidedAt: time.UnixMicro(c.at).UTC(), Accepted: c.accepted, Status: c.status,
+		}
+	}
+	return out
 }
 
 func changeRules() []rule {
@@ -95,7 +124,7 @@ func (x *exchange) change(is *issuer, cardID, body []byte) (string, *apiError) {
 func (s *Simulator) decideChangeLocked(order uint32, kind string, rule Changes) uint32 {
 	r := s.ledger.at(order)
 	st, _ := r.step(int(r.stage) - 1)
-	c := change{order: order, at: s.clock.now().UnixMicro(), status: st.status}
+	c := change{order: order, kind: kind, at: s.clock.now().UnixMicro(), status: st.status}
 	until := rule.OthersUntil
 	if kind == changeCancel {
 		until = rule.CancelUntil

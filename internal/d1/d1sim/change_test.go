@@ -40,6 +40,9 @@ func TestCancelAnOrder(t *testing.T) {
 	if o := b.outcome(t); o.Status != "SUCCESSFUL" || o.OperationID != a.member("operationId") || o.CardID != "card-1" || o.IssuerRequestID != "ord-1" {
 		t.Errorf("outcome %+v", o)
 	}
+	if c := r.sim.Changes(); len(c) != 1 || c[0].IssuerRequestID != "ord-1" || c[0].OperationID != a.member("operationId") || c[0].Type != "CANCEL" || !c[0].Accepted {
+		t.Errorf("changes %+v", c)
+	}
 	if sum := r.sim.Summary(); sum.Cancelled != 1 || sum.Shipped != 0 || sum.CardsMade != 0 {
 		t.Errorf("%+v", sum)
 	}

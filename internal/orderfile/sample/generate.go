@@ -31,6 +31,8 @@ type Options struct {
 	RepeatEvery int // every n-th row repeats the row before the last one exactly; 0: none
 	JWEEvery    int // every n-th row brings a made-up JWE instead of card data, which no D1 can decrypt; 0: none
 
+	NoShipEvery int // every n-th row orders a card that is made and not sent; 0: none
+
 	// Products are what rows order, by id, each row one of them in turn. Nil:
 	// those of [Products], at random.
 	Products []issuance.Product
@@ -153,6 +155,9 @@ func (g *generator) next(n int64, file *File) *orderfile.Row {
 	}
 	if country := g.o.country(); country != "" {
 		g.move(row, []string{country})
+	}
+	if every(g.o.NoShipEvery) {
+		row.Delivery = issuance.NoShipment
 	}
 	if every(g.o.JWEEvery) {
 		g.useJWE(row)

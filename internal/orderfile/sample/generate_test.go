@@ -235,3 +235,26 @@ func TestConstantCountry(t *testing.T) {
 		}
 	}
 }
+
+func TestCardsThatAreNotSent(t *testing.T) {
+	var b bytes.Buffer
+	if _, err := Generate(&b, Options{Rows: 12, NoShipEvery: 5, Now: now()}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := orderfile.NewDecoder(&b, orderfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		rec, err := d.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (rec.Row.Delivery == issuance.NoShipment) != (rec.RowNo%5 == 0) {
+			t.Errorf("row %d: %s", rec.RowNo, rec.Row.Delivery)
+		}
+	}
+}
