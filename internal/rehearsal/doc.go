@@ -19,6 +19,7 @@
 //	cardbatch.yaml            the configuration
 //	jobs, keys                what it names
 //	sftp/drop archive quarantine reports
+//	sftp/changes/drop ...     the same for files of changes
 //	state                     the daemon's
 //
 // SFTP server and D1 live in the process that made the world, so they survive

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,6 +100,12 @@ func TestOrderFileAndReports(t *testing.T) {
 	must(t, err)
 	if len(all) != 1 || all[0].File != "cards.csv" || all[0].Rows != 12 || all[0].Path != filepath.Join(dir, "cards.csv") {
 		t.Errorf("reports %+v", all)
+	}
+	changes, err := rehearsal.NewChangeFile("changes.csv", 2, time.Now(), []orderfile.ChangeRow{{OrderID: "x-000001", Change: "CANCEL"}})
+	must(t, err)
+	must(t, changes.Drop(t.TempDir()))
+	if c := changes.Control; c.Rows != 1 || c.Sequence != 2 || !strings.HasSuffix(string(changes.Content), "\nx-000001,CANCEL,,,,,,,,,,,,\n") {
+		t.Errorf("change file %s, control file %+v", changes.Content, c)
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "half.csv.ctl"), []byte("{"), 0o600))
 	if _, err := rehearsal.ReadReports(dir); err == nil {

@@ -63,8 +63,9 @@ type Pace struct {
 	RetryWait      time.Duration // default 30 s
 	ClaimSize      int           // default 500
 	Attempts       int           // and answers without sense, before a person is asked; default 8
-	SilentAfter    time.Duration // default 30 s
+	SilentAfter    time.Duration // of an order or of a change; default 30 s
 	ReviseEvery    time.Duration // default 10 s
+	WaitForOrder   time.Duration // that a change may be ahead; default 5 s
 	BatchOrders    int           // so many orders in a request; default one, by the other API
 }
 
@@ -78,6 +79,7 @@ func (p Pace) withDefaults() Pace {
 	p.Attempts = cmp.Or(p.Attempts, 8)
 	p.SilentAfter = cmp.Or(p.SilentAfter, 30*time.Second)
 	p.ReviseEvery = cmp.Or(p.ReviseEvery, 10*time.Second)
+	p.WaitForOrder = cmp.Or(p.WaitForOrder, 5*time.Second)
 	return p
 }
 
@@ -86,6 +88,7 @@ func (p Pace) withDefaults() Pace {
 type World struct {
 	ConfigFile string // path of the daemon's configuration
 	Receiver   string // host and port where the daemon listens for notifications
+	Metrics    string // and for those who watch it
 	SFTP       *sftptest.Server
 	D1         *d1sim.Simulator
 
@@ -109,7 +112,11 @@ func New(ctx context.Context, c Config) (_ *World, err error) {
 			err = errors.Join(err, w.Close())
 		}
 	}()
-	for _, d := range []string{"sftp/drop", "sftp/archive", "sftp/quarantine", "sftp/reports", "state", "keys", "jobs"} {
+	for _, d := range []string{
+		"sftp/drop", "sftp/archive", "sftp/quarantine", "sftp/reports",
+		"sftp/changes/drop", "sftp/changes/archive", "sftp/changes/quarantine", "sftp/changes/reports",
+		"state", "keys", "jobs",
+	} {
 		if err := os.MkdirAll(w.Path(d), 0o700); err != nil {
 			return nil, err
 		}
@@ -118,8 +125,10 @@ func New(ctx context.Context, c Config) (_ *World, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.Receiver, err = freeAddress(ctx); err != nil {
-		return nil, err
+	for _, address := range []*string{&w.Receiver, &w.Metrics} {
+		if *address, err = freeAddress(ctx); err != nil {
+			return nil, err
+		}
 	}
 	w.SFTP, err = sftptest.Start(sftptest.Config{ //nolint:contextcheck // it lives until it is closed
 		Dir:   w.Path("sftp"),
@@ -217,7 +226,7 @@ func (w *World) writeConfig(d1 string, pace Pace) error {
 	err = t.Execute(&b, map[string]any{
 		"SFTPHost": host, "SFTPPort": port, "HostKey": w.SFTP.Fingerprint(),
 		"Issuer": IssuerID, "D1": d1, "TokenKeyID": tokenKeyID, "JWEKeyID": jweKeyID,
-		"Pace": pace, "Notifications": w.Receiver,
+		"Pace": pace, "Notifications": w.Receiver, "Metrics": w.Metrics,
 	})
 	if err != nil {
 		return err
