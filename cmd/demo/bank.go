@@ -12,16 +12,21 @@ import (
 // its control file last. Some of what it drops is damaged, on purpose.
 type coreBanking struct {
 	dir     string // the drop directory
+	changes string // that for changes
 	seed    uint64
 	date    time.Time
-	dropped int                  // files
+	dropped int                  // order files
+	asked   int                  // files of changes
+	changed map[string]bool      // orders that a change was asked of
 	resends *rehearsal.OrderFile // what must be sent again
 }
 
-// The share of rows with a fault, and of exact repeats of an earlier row.
+// The share of rows with a fault, of exact repeats of an earlier row, and of
+// cards that are made and not sent.
 const (
 	badEvery    = 40
 	repeatEvery = 90
+	noShipEvery = 25
 )
 
 // dropEvening drops the files of the night and returns how many of them must be
@@ -69,7 +74,7 @@ func (c *coreBanking) name(suffix string) string {
 
 func (c *coreBanking) file(sequence int64, rows int) (*rehearsal.OrderFile, error) {
 	return rehearsal.NewOrderFile(c.name(fmt.Sprint(sequence)), sequence, sample.Options{
-		Rows: rows, Seed: c.seed*100 + uint64(sequence), BadEvery: badEvery, RepeatEvery: repeatEvery,
+		Rows: rows, Seed: c.seed*100 + uint64(sequence), BadEvery: badEvery, RepeatEvery: repeatEvery, NoShipEvery: noShipEvery,
 		Prefix: fmt.Sprintf("o%d", sequence), Now: c.date,
 	})
 }

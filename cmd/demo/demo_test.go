@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,6 +47,8 @@ func TestANight(t *testing.T) {
 	if s.Rejected == 0 || s.Duplicate == 0 || s.FilesRefused != 3 || s.Shipped == 0 {
 		t.Errorf("something of the night did not happen: %+v", s)
 	}
+	checkChanges(t, &s)
+	checkNews(t, &s)
 	t.Run("reports", func(t *testing.T) { checkReports(t, dir) })
 	t.Run("nothing in clear", func(t *testing.T) { checkNothingInClear(t, dir, stdout.Bytes(), stderr.Bytes()) })
 	t.Run("not twice into one directory", func(t *testing.T) {
@@ -55,14 +58,46 @@ func TestANight(t *testing.T) {
 	})
 }
 
+// checkChanges wants every kind of answer to a change.
+func checkChanges(t *testing.T, s *summary) {
+	t.Helper()
+	c := s.Changes
+	if c.Files != 2 || c.Rejected != 2 || c.Duplicate != 1 || c.Unmatched != 1 ||
+		c.Applied+c.Done+c.TooLate+c.Unmatched != c.Rows-c.Rejected-c.Duplicate || c.LikeD1 != c.Rows-c.Rejected-c.Duplicate {
+		t.Errorf("changes %+v", c)
+	}
+	if c.Applied == 0 || c.Done == 0 || c.TooLate == 0 || s.Redirected == 0 || s.CancelledByBank != s.Cancelled+s.Canceled || s.CancelledByBank == 0 {
+		t.Errorf("some answer to a change did not come: %+v, %+v", c, s)
+	}
+}
+
+// checkNews wants much of D1's news lost, and all of it known.
+func checkNews(t *testing.T, s *summary) {
+	t.Helper()
+	if s.LikeD1 != s.Submitted || s.Produced == 0 {
+		t.Errorf("%d of %d orders agree with D1, %d end as produced", s.LikeD1, s.Submitted, s.Produced)
+	}
+	least := s.Notifications / 10 // of three tenths
+	if s.Lost < 2*least || s.Repeated < least || s.Reordered < least || s.FoundByAsking == 0 {
+		t.Errorf("little went wrong with the notifications: %+v", s)
+	}
+}
+
 // checkReports compares each accepted order file with its reconciliation.
 func checkReports(t *testing.T, dir string) {
 	t.Helper()
-	originals, err := filepath.Glob(filepath.Join(dir, "sftp", "archive", "*.csv"))
-	if err != nil || len(originals) != 3 {
+	checkReportsIn(t, filepath.Join(dir, "sftp"), 3)
+	checkReportsIn(t, filepath.Join(dir, "sftp", "changes"), 2)
+}
+
+// checkReportsIn looks at a directory with drop, archive and reports.
+func checkReportsIn(t *testing.T, dir string, files int) {
+	t.Helper()
+	originals, err := filepath.Glob(filepath.Join(dir, "archive", "*.csv"))
+	if err != nil || len(originals) != files {
 		t.Fatalf("%d archived files, error %v", len(originals), err)
 	}
-	reports := filepath.Join(dir, "sftp", "reports")
+	reports := filepath.Join(dir, "reports")
 	for _, original := range originals {
 		stem := strings.TrimSuffix(filepath.Base(original), ".csv")
 		for _, suffix := range []string{".receipt.csv", ".receipt.csv.ctl", ".reconciliation.csv", ".reconciliation.csv.ctl"} {
@@ -89,7 +124,7 @@ func checkReports(t *testing.T, dir string) {
 			}
 		}
 	}
-	left, err := os.ReadDir(filepath.Join(dir, "sftp", "drop"))
+	left, err := os.ReadDir(filepath.Join(dir, "drop"))
 	if err != nil || len(left) != 0 {
 		t.Errorf("%d files left in the drop, error %v", len(left), err)
 	}
@@ -105,8 +140,8 @@ var clearColumns = []string{
 func checkNothingInClear(t *testing.T, dir string, output ...[]byte) {
 	t.Helper()
 	secrets := map[string]string{} // clear value to its column
-	for _, where := range []string{"archive", "quarantine"} {
-		originals, err := filepath.Glob(filepath.Join(dir, "sftp", where, "*.csv"))
+	for _, where := range []string{"archive", "quarantine", "changes/archive", "changes/quarantine"} {
+		originals, err := filepath.Glob(filepath.Join(dir, "sftp", filepath.FromSlash(where), "*.csv"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,6 +150,9 @@ func checkNothingInClear(t *testing.T, dir string, output ...[]byte) {
 				continue
 			}
 			for _, name := range clearColumns {
+				if strings.HasPrefix(where, "changes/") && !strings.HasPrefix(name, "delivery_") {
+					continue // they have addresses only
+				}
 				for _, value := range column(t, original, name) {
 					if len(value) > 4 {
 						secrets[value] = name
@@ -123,6 +161,9 @@ func checkNothingInClear(t *testing.T, dir string, output ...[]byte) {
 			}
 		}
 	}
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(secrets)), func(value string) bool { return strings.Contains(value, "Chemin du Nouveau") }) {
+		t.Error("the new addresses are not looked for")
+	}
 	if len(secrets) < 1000 {
 		t.Fatalf("only %d values to look for", len(secrets))
 	}
@@ -130,8 +171,13 @@ func checkNothingInClear(t *testing.T, dir string, output ...[]byte) {
 	for i, b := range output {
 		texts[fmt.Sprintf("output %d", i)] = b
 	}
-	for _, where := range []string{"state", "sftp/reports", "sftp/quarantine"} {
+	for _, where := range []string{"state", "sftp/reports", "sftp/quarantine", "sftp/changes/reports", "sftp/changes/quarantine"} {
 		readAll(t, filepath.Join(dir, filepath.FromSlash(where)), texts)
+	}
+	for _, name := range []string{"daemon.log", "metrics.txt"} {
+		if len(texts[filepath.Join(dir, "state", name)]) == 0 {
+			t.Errorf("there is no %s to look into", name)
+		}
 	}
 	for name, text := range texts {
 		for value, col := range secrets {
@@ -208,9 +254,9 @@ func TestFlags(t *testing.T) {
 }
 
 func TestAnUnbalancedNightIsSaid(t *testing.T) {
-	s := summary{Rows: 10, Submitted: 10, ProducedAtD1: 11, ReportedRows: 9, Seconds: map[string]float64{}}
+	s := summary{Rows: 10, Submitted: 10, ProducedAtD1: 11, ReportedRows: 9, LikeD1: 8, Changes: changes{Rows: 3, Rejected: 1, LikeD1: 1}, Seconds: map[string]float64{}}
 	s.conclude()
-	if s.Balanced || s.exitCode() != 5 || len(s.Differences) != 2 {
+	if s.Balanced || s.exitCode() != 5 || len(s.Differences) != 4 {
 		t.Errorf("balanced %v, exit code %d, differences %v", s.Balanced, s.exitCode(), s.Differences)
 	}
 	s.ProducedTwice = 1
@@ -220,5 +266,10 @@ func TestAnUnbalancedNightIsSaid(t *testing.T) {
 	var out bytes.Buffer
 	if err := s.writeTable(&out); err != nil || !strings.Contains(out.String(), "IT DOES NOT BALANCE") {
 		t.Errorf("the table does not say it, error %v", err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if len(line) > 80 {
+			t.Errorf("a line of the table has %d characters: %s", len(line), line)
+		}
 	}
 }

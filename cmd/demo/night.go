@@ -17,7 +17,8 @@ import (
 const (
 	minOrders = 50 // fewer would leave no room for every kind of mistake
 	patience  = 5 * time.Minute
-	killAt    = 0.4 // of the orders submitted
+	killAt    = 0.4  // of the orders submitted; the cancel file comes while the daemon is dead
+	moveAt    = 0.45 // and the redirect file
 )
 
 // night is the demo while it runs.
@@ -41,13 +42,13 @@ func play(ctx context.Context, o options, stderr io.Writer) (_ summary, err erro
 	n := &night{options: o, began: time.Now(), show: newProgress(stderr)}
 	n.sum = summary{Orders: o.orders, Seed: o.seed, Out: dir, Seconds: map[string]float64{}, Differences: []string{}}
 	defer func() { n.show.close() }()
-	// About four seconds of submitting, so that there is a middle to be killed in.
-	n.world, err = newWorld(ctx, dir, max(50, o.orders/4), o.seed)
+	// About five seconds of submitting, so that there is a middle to be killed in.
+	n.world, err = newWorld(ctx, dir, max(50, o.orders/5), o.seed)
 	if err != nil {
 		return n.sum, err
 	}
 	defer func() { err = errors.Join(err, n.world.Close()) }()
-	n.bank = &coreBanking{dir: filepath.Join(dir, "sftp", "drop"), seed: o.seed, date: time.Now().UTC()}
+	n.bank = &coreBanking{dir: n.world.Path("sftp/drop"), changes: n.world.Path("sftp/changes/drop"), seed: o.seed, date: time.Now().UTC(), changed: map[string]bool{}}
 	if n.daemon, err = newDaemon(filepath.Join(dir, "state"), n.world.ConfigFile); err != nil {
 		return n.sum, err
 	}
@@ -60,6 +61,9 @@ func play(ctx context.Context, o options, stderr io.Writer) (_ summary, err erro
 		}
 	}()
 	if err := n.stages(ctx); err != nil {
+		return n.sum, err
+	}
+	if err := n.keepMetrics(ctx); err != nil {
 		return n.sum, err
 	}
 	d := n.daemon
@@ -123,7 +127,7 @@ func (n *night) taken(ctx context.Context) error {
 
 func (n *night) awaitVerdicts(ctx context.Context, good, bad int) error {
 	return n.wait(ctx, func() (bool, error) {
-		batches, err := n.store.Batches(ctx, issuance.BatchFilter{})
+		batches, err := n.batches(ctx, issuance.BatchOrders)
 		if err != nil {
 			return false, err
 		}
@@ -162,19 +166,32 @@ func (n *night) submitted(ctx context.Context) error {
 		return err
 	}
 	n.sum.Interrupted = t.State(issuance.Submitting)
+	if err := n.askToCancel(ctx); err != nil {
+		return err
+	}
 	n.show.say(fmt.Sprintf("starting it again; %d orders were in flight", n.sum.Interrupted))
 	if err := n.daemon.Start(ctx); err != nil {
 		return err
 	}
 	n.sum.Restarts++
+	err = n.wait(ctx, func() (bool, error) {
+		t, err := n.totals(ctx)
+		return err == nil && float64(t.State(issuance.Submitted)) >= moveAt*float64(n.orders), err
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.askToRedirect(ctx); err != nil {
+		return err
+	}
 	return n.wait(ctx, func() (bool, error) {
 		t, err := n.totals(ctx)
 		return err == nil && t.Open() == 0, err
 	})
 }
 
-// produced waits until the Shopfloor has made and shipped every card and every
-// batch has heard so.
+// produced waits until the Shopfloor has made and shipped every card, and has
+// answered every change, and every batch knows so.
 func (n *night) produced(ctx context.Context) error {
 	return n.wait(ctx, func() (bool, error) {
 		if _, err := n.totals(ctx); err != nil {
@@ -189,18 +206,17 @@ func (n *night) produced(ctx context.Context) error {
 				return false, nil
 			}
 		}
-		return n.world.D1.Idle(), nil
+		return len(batches) == n.bank.dropped+n.bank.asked && n.world.D1.Idle(), nil
 	})
 }
 
 // reported waits until the back office has the last edition of every file.
 func (n *night) reported(ctx context.Context) error {
 	return n.wait(ctx, func() (bool, error) {
-		found, err := readReports(n.world.Path("sftp/reports"))
+		found, err := n.readReports()
 		if err != nil {
 			return false, err
 		}
-		n.sum.ReportFiles = found.files
 		batches, err := n.store.Batches(ctx, issuance.BatchFilter{})
 		if err != nil {
 			return false, err
@@ -209,8 +225,12 @@ func (n *night) reported(ctx context.Context) error {
 		if err != nil {
 			return false, err
 		}
+		asked, err := n.changeTotals(ctx)
+		if err != nil {
+			return false, err
+		}
 		n.show.set("reports written", int64(found.files), 0)
-		return found.complete(batches, &t), nil
+		return found.complete(batches, &t, &asked), nil
 	})
 }
 
@@ -233,7 +253,7 @@ func (n *night) openStore() (bool, error) {
 // totals adds up the accepted files and shows them.
 func (n *night) totals(ctx context.Context) (issuance.Totals, error) {
 	var sum issuance.Totals
-	batches, err := n.store.Batches(ctx, issuance.BatchFilter{})
+	batches, err := n.batches(ctx, issuance.BatchOrders)
 	if err != nil {
 		return sum, err
 	}
@@ -247,10 +267,25 @@ func (n *night) totals(ctx context.Context) (issuance.Totals, error) {
 		}
 		sum.Merge(t)
 	}
-	toSend := sum.Rows - sum.State(issuance.Rejected) - sum.State(issuance.Duplicate)
+	toSend := sum.Rows - sum.State(issuance.Rejected) - sum.State(issuance.Duplicate) - sum.State(issuance.Cancelled)
 	n.show.set("orders submitted", sum.State(issuance.Submitted), toSend)
-	n.show.set("cards shipped", sum.Phase(issuance.Shipped)+sum.Phase(issuance.Failed), toSend)
+	n.show.set("cards at their end", sum.Phase(issuance.Shipped)+sum.Phase(issuance.Produced)+sum.Phase(issuance.Failed)+sum.Phase(issuance.Canceled), toSend)
 	return sum, nil
+}
+
+// changeTotals adds up the files of changes.
+func (n *night) changeTotals(ctx context.Context) (issuance.ChangeTotals, error) {
+	var sum issuance.ChangeTotals
+	err := n.eachChange(ctx, func(c *issuance.Change) {
+		sum.Rows++
+		sum.Add(c.State, 1)
+	})
+	return sum, err
+}
+
+// readReports looks into both directories of reports.
+func (n *night) readReports() (reports, error) {
+	return readReports(n.world.Path("sftp/reports"), n.world.Path("sftp/changes/reports"))
 }
 
 var errPatience = fmt.Errorf("nothing more happened within %s", patience)
@@ -284,11 +319,16 @@ func (n *night) conclude(ctx context.Context) error {
 		return err
 	}
 	n.sum.setTotals(&totals)
-	batches, err := n.store.Batches(ctx, issuance.BatchFilter{})
+	asked, err := n.changeTotals(ctx)
 	if err != nil {
 		return err
 	}
-	n.sum.FilesDropped = n.bank.dropped
+	n.sum.setChanges(&asked)
+	n.sum.Changes.Files, n.sum.FilesDropped = n.bank.asked, n.bank.dropped
+	batches, err := n.batches(ctx, issuance.BatchOrders)
+	if err != nil {
+		return err
+	}
 	for _, b := range batches {
 		if b.State == issuance.BatchRefused {
 			n.sum.FilesRefused++
@@ -297,12 +337,15 @@ func (n *night) conclude(ctx context.Context) error {
 			n.sum.FilesAccepted++
 		}
 	}
-	found, err := readReports(n.world.Path("sftp/reports"))
+	found, err := n.readReports()
 	if err != nil {
 		return err
 	}
 	n.sum.ReportFiles, n.sum.ReportedRows = found.files, found.rows()
-	found.compare(&totals, &n.sum)
+	found.compare(&totals, &asked, &n.sum)
+	if err := errors.Join(n.store.Balance(ctx), n.setNews(ctx), n.likeD1(ctx)); err != nil {
+		return err
+	}
 	d1 := n.world.D1.Summary()
 	n.sum.ProducedAtD1, n.sum.ProducedTwice = int64(d1.CardsProduced), int64(d1.ProducedTwice)
 	n.sum.conclude()

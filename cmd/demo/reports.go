@@ -13,7 +13,8 @@ import (
 type reports struct {
 	files           int
 	reconciliations map[string]reconciliation // last edition, by order file
-	receipts        []string                  // order files that have one
+	changes         map[string]reconciliation // the same of the files of changes
+	receipts        []string                  // files that have one
 	statuses        int                       // status files
 }
 
@@ -25,21 +26,16 @@ type reconciliation struct {
 	by       map[string]int64 // rows by disposition
 }
 
-func readReports(dir string) (reports, error) {
-	r := reports{reconciliations: map[string]reconciliation{}}
-	found, err := rehearsal.ReadReports(dir)
-	if err != nil {
-		return r, err
-	}
-	r.files = len(found)
-	for _, f := range found {
-		switch f.Kind {
-		case string(issuance.DeliverReceipt):
-			r.receipts = append(r.receipts, f.SourceFile)
-		case string(issuance.DeliverStatus):
-			r.statuses++
-		case string(issuance.DeliverReconciliation):
-			if err := r.addReconciliation(f); err != nil {
+func readReports(dirs ...string) (reports, error) {
+	r := reports{reconciliations: map[string]reconciliation{}, changes: map[string]reconciliation{}}
+	for _, dir := range dirs {
+		found, err := rehearsal.ReadReports(dir)
+		if err != nil {
+			return r, err
+		}
+		r.files += len(found)
+		for _, f := range found {
+			if err := r.add(f); err != nil {
 				return r, fmt.Errorf("read report %s: %w", f.File, err)
 			}
 		}
@@ -47,8 +43,23 @@ func readReports(dir string) (reports, error) {
 	return r, nil
 }
 
-func (r *reports) addReconciliation(f rehearsal.Report) error {
-	if last, ok := r.reconciliations[f.SourceFile]; ok && last.revision >= f.Revision {
+func (r *reports) add(f rehearsal.Report) error {
+	switch f.Kind {
+	case string(issuance.DeliverReceipt):
+		r.receipts = append(r.receipts, f.SourceFile)
+	case string(issuance.DeliverStatus):
+		r.statuses++
+	case string(issuance.DeliverReconciliation):
+		return addEdition(r.reconciliations, f)
+	case "change-" + string(issuance.DeliverReconciliation):
+		return addEdition(r.changes, f)
+	}
+	return nil
+}
+
+// addEdition takes the newer edition of a reconciliation.
+func addEdition(editions map[string]reconciliation, f rehearsal.Report) error {
+	if last, ok := editions[f.SourceFile]; ok && last.revision >= f.Revision {
 		return nil
 	}
 	e := reconciliation{revision: f.Revision, balanced: f.Balanced, by: map[string]int64{}}
@@ -56,11 +67,8 @@ func (r *reports) addReconciliation(f rehearsal.Report) error {
 		e.rows++
 		e.by[row["disposition"]]++
 	})
-	if err != nil {
-		return err
-	}
-	r.reconciliations[f.SourceFile] = e
-	return nil
+	editions[f.SourceFile] = e
+	return err
 }
 
 func (r *reports) rows() int64 {
@@ -73,7 +81,7 @@ func (r *reports) rows() int64 {
 
 // complete reports whether every file has its receipt, every accepted file the
 // final edition of its reconciliation, and the morning its status file.
-func (r *reports) complete(batches []issuance.Batch, t *issuance.Totals) bool {
+func (r *reports) complete(batches []issuance.Batch, t *issuance.Totals, c *issuance.ChangeTotals) bool {
 	if r.statuses == 0 {
 		return false
 	}
@@ -81,32 +89,42 @@ func (r *reports) complete(batches []issuance.Batch, t *issuance.Totals) bool {
 		if !slices.Contains(r.receipts, b.FileName) {
 			return false
 		}
-		if _, ok := r.reconciliations[b.FileName]; !ok && b.State != issuance.BatchRefused {
+		editions := r.reconciliations
+		if b.Kind == issuance.BatchChanges {
+			editions = r.changes
+		}
+		if _, ok := editions[b.FileName]; !ok && b.State != issuance.BatchRefused {
 			return false
 		}
 	}
 	s := summary{}
-	r.compare(t, &s)
+	r.compare(t, c, &s)
 	return len(s.Differences) == 0
 }
 
 // compare holds the dispositions in the reconciliation files against our totals.
-func (r *reports) compare(t *issuance.Totals, s *summary) {
-	for file, e := range r.reconciliations {
+func (r *reports) compare(t *issuance.Totals, c *issuance.ChangeTotals, s *summary) {
+	compareTerms("reconciliation", r.reconciliations, t.Terms(), s)
+	compareTerms("change reconciliation", r.changes, c.Terms(), s)
+}
+
+func compareTerms(kind string, editions map[string]reconciliation, terms []issuance.Term, s *summary) {
+	sums := map[string]int64{}
+	for file, e := range editions {
 		if !e.balanced {
-			s.differ("the reconciliation of %s says that it does not balance", file)
+			s.differ("the %s of %s says that it does not balance", kind, file)
+		}
+		sums["rows"] += e.rows
+		for disposition, n := range e.by {
+			sums[disposition] += n
 		}
 	}
-	for _, term := range t.Terms() {
-		if term.Name == "rows" || term.Name == string(issuance.Submitted) {
-			continue
+	for _, term := range terms {
+		if kind == "reconciliation" && term.Name == string(issuance.Submitted) {
+			continue // the files say what became of it
 		}
-		var n int64
-		for _, e := range r.reconciliations {
-			n += e.by[term.Name]
-		}
-		if n != term.Count {
-			s.differ("the reconciliation files have %d rows %s, we have %d", n, term.Name, term.Count)
+		if n := sums[term.Name]; n != term.Count {
+			s.differ("the %s files have %d rows %s, we have %d", kind, n, term.Name, term.Count)
 		}
 	}
 }

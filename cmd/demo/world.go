@@ -19,6 +19,8 @@ func newWorld(ctx context.Context, dir string, rate int, seed uint64) (*rehearsa
 			Day:        day,
 			Duplicates: d1sim.DuplicatesBlind,
 			Production: d1sim.Production{DataException: 0.01, OnHold: 0.01},
+			// Of what D1 has to say, much is lost, repeated or overtaken.
+			Faults: d1sim.Faults{LostNotifications: 0.3, DuplicateNotifications: 0.3, ReorderedNotifications: 0.3},
 		},
 		Notifications: d1sim.Notifications{
 			BatchSize: 50, Timeout: 5 * time.Second,
@@ -26,9 +28,8 @@ func newWorld(ctx context.Context, dir string, rate int, seed uint64) (*rehearsa
 				500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second,
 			},
 		},
-		Floor: d1sim.Floor{ShipUndelivered: true},
 		// A night of minutes is too short for these.
 		Jobs: map[string]rehearsal.Job{"track": {Schedule: "*/3 * * * *"}, "status": {Schedule: "*/3 * * * *"}},
-		Pace: rehearsal.Pace{Rate: rate},
+		Pace: rehearsal.Pace{Rate: rate, SilentAfter: 3 * time.Second, ReviseEvery: 5 * time.Second},
 	})
 }
