@@ -33,7 +33,7 @@ func (p *goPackage) rel() string { return strings.TrimPrefix(p.ImportPath, modul
 // through each other's code, so that each can be stopped, repeated and tested alone.
 var stages = []string{
 	"internal/intake", "internal/submit", "internal/track", "internal/notification", "internal/report",
-	"internal/retention",
+	"internal/retention", "internal/change",
 }
 
 // only lists who may import something. A package not named here may not.
