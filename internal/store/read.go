@@ -183,11 +183,17 @@ func (s *Store) BatchEvents(ctx context.Context, no issuance.BatchNo) ([]issuanc
 // linked rather than indexed: an index would cost every change of state a
 // random write.
 func (s *Store) chain(ctx context.Context, head string, key int64) ([]issuance.Event, error) {
-	events, err := list(s.reader(ctx), scanEvent, `WITH RECURSIVE chain (id, prev) AS (
-			SELECT id, prev FROM event WHERE id = (`+head+`)
-			UNION ALL SELECT e.id, e.prev FROM event e JOIN chain c ON e.id = c.prev)
-		SELECT `+eventColumns+` FROM chain c JOIN event e ON e.id = c.id ORDER BY e.id`, key)
+	events, err := list(s.reader(ctx), scanEvent, sqlChain(head), key)
 	return events, wrap("read events", err)
+}
+
+// sqlChain asks for the events by number: joined with the chain, SQLite would
+// rather read all events in their order.
+func sqlChain(head string) string {
+	return `WITH RECURSIVE chain (id, prev) AS (
+			SELECT id, prev FROM event WHERE id = (` + head + `)
+			UNION ALL SELECT e.id, e.prev FROM event e JOIN chain c ON e.id = c.prev)
+		SELECT ` + eventColumns + ` FROM event e WHERE e.id IN (SELECT id FROM chain) ORDER BY e.id`
 }
 
 // LastEventID returns the id of the newest event, 0 when there is none.
