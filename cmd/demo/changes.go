@@ -49,11 +49,13 @@ func (n *night) standing(ctx context.Context) (standing, error) {
 	var at standing
 	ledger := n.world.D1.Ledger()
 	slices.SortStableFunc(ledger, func(a, b entry) int { return b.DueAt.Compare(a.DueAt) })
+	early := []issuance.ProductionStatus{issuance.CardProdRequested, issuance.DataPrepared, issuance.CardProdReady}
+	made := []issuance.ProductionStatus{issuance.CardProdDone, issuance.CardShipped}
 	for _, e := range ledger {
-		switch issuance.ProductionStatus(e.Status) {
-		case issuance.CardProdRequested, issuance.DataPrepared, issuance.CardProdReady:
+		status := issuance.ProductionStatus(e.Status)
+		if slices.Contains(early, status) {
 			at.early = append(at.early, e.IssuerRequestID)
-		case issuance.CardProdDone, issuance.CardShipped:
+		} else if slices.Contains(made, status) {
 			at.made = append(at.made, e.IssuerRequestID)
 		}
 	}
