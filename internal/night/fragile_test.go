@@ -179,6 +179,10 @@ func (s fragileStore) StillClaimed(ctx context.Context, session string, ref issu
 	return get(s.f, "StillClaimed", func() (bool, error) { return s.Store.StillClaimed(ctx, session, ref, attempt) })
 }
 
+func (s fragileStore) ForsakeOrders(ctx context.Context, issuerID, session string, settle time.Duration) (int, error) {
+	return get(s.f, "ForsakeOrders", func() (int, error) { return s.Store.ForsakeOrders(ctx, issuerID, session, settle) })
+}
+
 func (s fragileStore) RecordOutcomes(ctx context.Context, session string, outcomes []issuance.Outcome) error {
 	return do(s.f, "RecordOutcomes", func() error { return s.Store.RecordOutcomes(ctx, session, outcomes) })
 }
