@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"cardbatch/internal/app"
 	"cardbatch/internal/exitcode"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/store"
@@ -34,7 +35,46 @@ type batchView struct {
 	Balanced     bool              `json:"balanced"`
 	Control      *issuance.Control `json:"control,omitempty"`
 
+	Forecast     *forecastView     `json:"forecast,omitempty"` // of its ready orders
+
 	totals issuance.Totals
+}
+
+// forecastView is a forecast as JSON.
+type forecastView struct {
+	Ready     int64      `json:"ready"`
+	PerSecond float64    `json:"per_second"` // orders of the issuer
+	Observed  bool       `json:"observed"`   // or else agreed
+	DoneAt    *time.Time `json:"done_at,omitempty"`
+	ClosesAt  *time.Time `json:"closes_at,omitempty"` // when the hours for sending end
+	Left      int64      `json:"left_at_close"`
+}
+
+func viewForecast(f app.Forecast) *forecastView {
+	v := &forecastView{Ready: f.Ready, PerSecond: f.PerSecond, Observed: f.Observed, Left: f.Left}
+	for to, at := range map[**time.Time]time.Time{&v.DoneAt: f.Done, &v.ClosesAt: f.Closes} {
+		if !at.IsZero() {
+			*to = &at
+		}
+	}
+	return v
+}
+
+// String says it to an operator.
+func (v *forecastView) String() string {
+	pace := "agreed"
+	if v.Observed {
+		pace = "seen lately"
+	}
+	text := fmt.Sprintf("%s ready, at %.1f orders a second (%s) ", thousands(v.Ready), v.PerSecond, pace)
+	switch {
+	case v.DoneAt == nil:
+		return text + "not sent within a month"
+	case v.Left > 0 && v.ClosesAt != nil:
+		return text + fmt.Sprintf("NOT FINISHED by %s, when the hours for sending end: %s are left then, sent by %s",
+			clock(*v.ClosesAt), thousands(v.Left), clock(*v.DoneAt))
+	}
+	return text + "sent by " + clock(*v.DoneAt)
 }
 
 func viewBatch(ctx context.Context, st *store.Store, b issuance.Batch) (batchView, error) {
@@ -76,16 +116,23 @@ func newBatches(s *settings) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				forecasts, err := s.forecasts(cmd.Context(), st)
+				if err != nil {
+					return err
+				}
 				views := make([]batchView, len(batches))
 				for i, b := range batches {
 					if views[i], err = viewBatch(cmd.Context(), st, b); err != nil {
 						return err
 					}
+					if f, ok := forecasts[b.No]; ok {
+						views[i].Forecast = viewForecast(f)
+					}
 				}
 				if s.output == outputJSON {
 					return writeJSON(cmd.OutOrStdout(), views)
 				}
-				return writeBatches(cmd.OutOrStdout(), views)
+				return errors.Join(writeBatches(cmd.OutOrStdout(), views), writeForecasts(cmd.OutOrStdout(), views))
 			})
 		},
 	}
@@ -117,6 +164,29 @@ func writeBatches(w io.Writer, views []batchView) error {
 	return t.write(w)
 }
 
+// writeForecasts says when the batches that wait will have been sent.
+func writeForecasts(w io.Writer, views []batchView) error {
+	t := newTable("batch", "forecast")
+	for _, v := range views {
+		if v.Forecast != nil {
+			t.add(v.ID, v.Forecast.String())
+		}
+	}
+	if len(t.rows) == 0 {
+		return nil
+	}
+	return errors.Join(line(w), t.write(w))
+}
+
+// forecasts are those of all batches, by their numbers.
+func (s *settings) forecasts(ctx context.Context, st *store.Store) (map[issuance.BatchNo]app.Forecast, error) {
+	cfg, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	return app.Forecasts(ctx, cfg, st, now())
+}
+
 func counts(t *issuance.Totals) []any {
 	return []any{t.Rows, t.State(issuance.Rejected), t.State(issuance.Duplicate), t.Open(), t.State(issuance.Refused),
 		t.State(issuance.Submitted), t.Phase(issuance.Shipped), t.Phase(issuance.Failed) + t.Phase(issuance.Canceled)}
@@ -134,6 +204,13 @@ func (s *settings) oneBatch(cmd *cobra.Command, st *store.Store, id string) erro
 	v, err := viewBatch(ctx, st, b)
 	if err != nil {
 		return err
+	}
+	forecasts, err := s.forecasts(ctx, st)
+	if err != nil {
+		return err
+	}
+	if f, ok := forecasts[b.No]; ok {
+		v.Forecast = viewForecast(f)
 	}
 	events, err := st.BatchEvents(ctx, b.No)
 	if err != nil {
@@ -154,6 +231,9 @@ func (s *settings) oneBatch(cmd *cobra.Command, st *store.Store, id string) erro
 		{"state", state}, {"code", orDash(v.Code)}, {"reason", orDash(v.Reason)}, {"received", clock(v.ReceivedAt)},
 		{"sha256", orDash(v.SHA256)}, {"archived", orDash(v.Archived)}} {
 		facts.add(f[0], f[1])
+	}
+	if v.Forecast != nil {
+		facts.add("forecast", v.Forecast.String())
 	}
 	equation := newTable("control equation", ">count")
 	for _, term := range v.totals.Terms() {

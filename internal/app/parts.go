@@ -66,17 +66,25 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 	if err != nil {
 		return nil, invalid(err)
 	}
-	i.submit, err = submit.New(submit.Config{
+	ordering := submit.Config{
 		IssuerID: c.ID, Session: session, ClaimSize: c.Submit.ClaimSize, InFlight: c.Rate.InFlight,
 		Settle: c.Submit.Settle, RetryWait: c.Submit.RetryWait, RefusalStop: c.Submit.SameRefusals,
-		DrainLimit: a.cfg.DrainTimeout,
-	}, submit.Deps{
-		Store: a.store, Limiter: limiter, Opener: ring, Now: a.now, Log: a.log,
+		DrainLimit: a.cfg.DrainTimeout, Hours: c.Hours(), PerSecond: ordersPerSecond(c),
+	}
+	means := submit.Deps{
+		Store: a.store, Queue: a.store, Limiter: limiter, Opener: ring, Now: a.now, Log: a.log,
+		Probe: func(ctx context.Context) error { return i.client.Probe(ctx) },
+		Ask:   func(ctx context.Context, cardID string) error { return askAbout(ctx, limiter, i.client, cardID) },
 		Send: func(ctx context.Context, claim issuance.Claim, body []byte) (string, error) {
 			return i.client.Order(ctx, d1.Call{CardID: claim.CardID, CorrelationID: claim.CorrelationID, Body: body})
 		},
-	})
-	if err != nil {
+	}
+	if c.Submit.Mode == config.SubmitBatch {
+		if err = a.inBatches(c, i.client, &ordering, &means); err != nil {
+			return nil, invalid(err)
+		}
+	}
+	if i.submit, err = submit.New(ordering, means); err != nil {
 		return nil, invalid(err)
 	}
 	i.track, err = track.New(track.Config{
@@ -84,9 +92,20 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 		NotFoundAsks: c.Track.NotFoundAsks, UnclearAsks: c.Track.UnclearAsks, MaxAttempts: c.Submit.MaxAttempts,
 		DailyBudget: c.Track.DailyBudget, Zone: c.TimeZone.Location,
 	}, track.Deps{
-		Store: a.store, Issuer: i.client, Limiter: limiter, Now: a.now, Log: a.log,
+		Store: a.store, Issuer: i.client, Limiter: limiter.Background(), Now: a.now, Log: a.log,
 	})
 	return i, invalid(err)
+}
+
+// askAbout asks D1 about a card for the sake of an answer, any answer.
+func askAbout(ctx context.Context, limiter *ratelimit.Limiter, client *d1.Client, cardID string) error {
+	done, err := limiter.Background().Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, err = client.ProductionStatus(ctx, cardID, "")
+	return err
 }
 
 func newEncoder(c config.D1, products map[string]issuance.Product) (*d1.Encoder, error) {
@@ -117,7 +136,7 @@ func newClient(c config.Issuer, now func() time.Time) (*d1.Client, error) {
 		IssuerID: c.ID, BaseURL: c.D1.BaseURL, TokenURL: c.D1.TokenURL,
 		Token: d1.Token{KeyID: c.D1.Token.KeyID, Key: key, Audience: c.D1.Token.Audience,
 			Subject: c.D1.Token.Subject, Lifetime: c.D1.Token.Lifetime},
-		Timeout: c.D1.RequestTimeout, InFlight: c.Rate.InFlight, Now: now,
+		Timeout: c.D1.RequestTimeout, InFlight: c.Rate.InFlight + c.Submit.Batch.InFlight, Now: now,
 	}
 	if u, err := url.Parse(c.D1.BaseURL); err == nil && u.Scheme == "https" {
 		if cfg.TLS, err = clientTLS(c.D1.TLS); err != nil {

@@ -51,6 +51,7 @@ var only = []struct {
 	{"github.com/gocarina/gocsv", []string{"internal/orderfile", "internal/report"}, "CSV is a detail of the two file codecs"},
 	{"github.com/ProtonMail/go-crypto/...", []string{"internal/pgp/..."}, "OpenPGP is a detail of the envelope"},
 	{module + "/internal/pgp/pgptest", []string{"cmd/demo"}, "keys for tests are for tests"},
+	{"github.com/rickar/cal/...", []string{"internal/calendar"}, "whose holidays there are is one package's business"},
 	{"github.com/robfig/cron/v3", []string{"internal/schedule"}, "cron parses and triggers; correctness is in the ledger"},
 	{"github.com/goccy/go-yaml", []string{"internal/strictyaml", "internal/d1/d1sim/...", "cmd/d1sim"}, "there is one way to read what operators write"},
 	{"github.com/spf13/cobra", []string{"cmd/cardbatch", "cmd/d1sim", "cmd/demo"}, "the command line is a shell around app"},

@@ -4,7 +4,10 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strings"
 	"time"
+
+	"cardbatch/internal/calendar"
 )
 
 func (p *Product) check(c checker, key string) {
@@ -65,6 +68,7 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 	or(c, key+".rate.requests_per_second", &i.Rate.RequestsPerSecond, 20)
 	or(c, key+".rate.burst", &i.Rate.Burst, max(1, int(i.Rate.RequestsPerSecond/20)))
 	or(c, key+".rate.in_flight", &i.Rate.InFlight, 8)
+	i.Submit.checkMode(c, key+".submit")
 	or(c, key+".submit.claim_size", &i.Submit.ClaimSize, 500)
 	or(c, key+".submit.max_attempts", &i.Submit.MaxAttempts, 5)
 	or(c, key+".submit.retry_wait", &i.Submit.RetryWait, 30*time.Second)
@@ -74,6 +78,7 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 		c.Problem(key+".submit.settle", "%s must be longer than d1.request_timeout, %s: D1 may still be working on the order",
 			i.Submit.Settle, i.D1.RequestTimeout)
 	}
+	i.checkHours(c, key)
 	or(c, key+".track.not_found_asks", &i.Track.NotFoundAsks, 2)
 	or(c, key+".track.unclear_asks", &i.Track.UnclearAsks, 8)
 	or(c, key+".track.silent_after", &i.Track.SilentAfter, 24*time.Hour)
@@ -81,6 +86,69 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 	or(c, key+".track.daily_budget", &i.Track.DailyBudget, 20_000)
 	i.Report.check(c, key+".report", i.ID, cfg)
 }
+
+func (i *Issuer) checkHours(c checker, key string) {
+	complete := i.TimeZone.Location != nil
+	for n, w := range i.Submit.Windows {
+		if w.From == nil || w.To == nil {
+			c.Problem(at(key+".submit.windows", n), "needs from and to")
+			complete = false
+		}
+	}
+	center := &i.Center
+	if center.TimeZone.Location == nil {
+		center.TimeZone = i.TimeZone
+	}
+	if !c.Has(key + ".center.days_off") {
+		center.DaysOff = []calendar.Weekday{calendar.Weekday(time.Saturday), calendar.Weekday(time.Sunday)}
+	}
+	orText(&center.AfterCutOff, Go)
+	orText(&center.UrgentAfterCutOff, Go)
+	c.oneOf(key+".center.after_cut_off", center.AfterCutOff, Go, Wait)
+	c.oneOf(key+".center.urgent_after_cut_off", center.UrgentAfterCutOff, Go, Wait)
+	if center.CutOff == nil && (center.AfterCutOff == Wait || center.UrgentAfterCutOff == Wait) {
+		c.Problem(key+".center", "lets orders wait after the cut-off, but has no cut_off")
+	}
+	if err := calendar.CheckCountry(center.Country); err != nil {
+		c.Problem(key+".center.country", "%v", err)
+		complete = false
+	}
+	if !complete {
+		return
+	}
+	// Any day will do: what comes at all comes within a month.
+	if err := i.Hours().Check(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
+		c.Problem(key+".submit.windows", "%v", err)
+	}
+}
+
+func (s *Submit) checkMode(c checker, key string) {
+	orText(&s.Mode, SubmitSingle)
+	c.oneOf(key+".mode", s.Mode, SubmitSingle, SubmitBatch)
+	b, key := &s.Batch, key+".batch"
+	orText(&b.Path, "/physicalCards/operations:production")
+	if u, err := url.Parse(b.Path); err != nil || !strings.HasPrefix(b.Path, "/") || u.Path != b.Path {
+		c.Problem(key+".path", "must be a plain path that begins with a slash")
+	}
+	orText(&b.Answer, "per_card")
+	c.oneOf(key+".answer", b.Answer, "per_card", "all_or_nothing", "as_a_whole")
+	or(c, key+".max_orders", &b.MaxOrders, 500)
+	if b.MaxOrders > maxBatchOrders {
+		c.Problem(key+".max_orders", "must be at most %d: D1 takes no more", maxBatchOrders)
+	}
+	or(c, key+".max_body", &b.MaxBody, 4<<20)
+	if b.MaxBody > 0 && b.MaxBody < minBatchBody {
+		c.Problem(key+".max_body", "must be at least 64KiB: one order takes up to that")
+	}
+	or(c, key+".requests_per_second", &b.RequestsPerSecond, 2)
+	or(c, key+".burst", &b.Burst, 1)
+	or(c, key+".in_flight", &b.InFlight, 2)
+}
+
+const (
+	maxBatchOrders = 1000
+	minBatchBody   = 64 << 10
+)
 
 func (d *D1) check(c checker, key, issuerID string) {
 	or(c, key+".request_timeout", &d.RequestTimeout, 35*time.Second)

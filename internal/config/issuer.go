@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"cardbatch/internal/calendar"
 	"cardbatch/internal/strictyaml"
 )
 
@@ -24,6 +25,7 @@ type Issuer struct {
 	D1     D1           `yaml:"d1"`
 	Rate   Rate         `yaml:"rate"`
 	Submit Submit       `yaml:"submit"`
+	Center Center       `yaml:"center"`
 	Track  Track        `yaml:"track"`
 	Report IssuerReport `yaml:"report"`
 }
@@ -88,8 +90,39 @@ type Rate struct {
 	InFlight int `yaml:"in_flight"`
 }
 
+// The ways to send orders.
+const (
+	SubmitSingle = "single"
+	SubmitBatch  = "batch"
+)
+
+// Batch is how orders are sent many in a request. Thales publishes neither the
+// path of the batch API nor what it answers.
+type Batch struct {
+	// Path follows base_url/issuers/{issuerId}. Default:
+	// /physicalCards/operations:production.
+	Path string `yaml:"path"`
+	// Answer says what D1 answers: per_card, all_or_nothing or as_a_whole.
+	// Default: per_card.
+	Answer string `yaml:"answer"`
+	// MaxOrders in one request, at most 1000. Default: 500.
+	MaxOrders int `yaml:"max_orders"`
+	// MaxBody is the largest request. Default: 4MiB.
+	MaxBody Size `yaml:"max_body"`
+	// RequestsPerSecond, as agreed with Thales for batches. Default: 2.
+	RequestsPerSecond float64 `yaml:"requests_per_second"`
+	// Burst is how many requests may go at once after a pause. Default: 1.
+	Burst int `yaml:"burst"`
+	// InFlight is how many requests may wait for their answers. Default: 2.
+	InFlight int `yaml:"in_flight"`
+}
+
 // Submit says how orders are sent.
 type Submit struct {
+	// Mode is single, one order in a request, or batch. Default: single.
+	Mode string `yaml:"mode"`
+	// Batch is used in mode batch. Questions about orders keep to rate all the same.
+	Batch Batch `yaml:"batch"`
 	// ClaimSize is the most orders claimed in one step. Default: 500.
 	ClaimSize int `yaml:"claim_size"`
 	// MaxAttempts is how often an order is sent at most, each time after D1 said
@@ -103,6 +136,64 @@ type Submit struct {
 	// Settle is how long an order of unknown outcome rests before D1 is asked
 	// about it. It must be longer than d1.request_timeout. Default: 2m.
 	Settle time.Duration `yaml:"settle"`
+	// Windows are when orders may be sent, on the clock of the issuer's zone.
+	// Default: always.
+	Windows []Window `yaml:"windows"`
+}
+
+// Window is when orders may be sent.
+type Window struct {
+	// From and To are times of day, "20:00"; To before From is on the next day.
+	// Required.
+	From *calendar.TimeOfDay `yaml:"from"`
+	To   *calendar.TimeOfDay `yaml:"to"`
+	// Days of the week on which the window begins. Default: every day.
+	Days []calendar.Weekday `yaml:"days"`
+}
+
+// What becomes of orders after the cut-off.
+const (
+	Go   = "go"
+	Wait = "wait"
+)
+
+// Center is the personalization center, as far as it decides when to send.
+type Center struct {
+	// TimeZone of the center. Default: the issuer's.
+	TimeZone strictyaml.Zone `yaml:"time_zone"`
+	// CutOff is the time of day until which orders count for the same day of
+	// production. Default: none.
+	CutOff *calendar.TimeOfDay `yaml:"cut_off"`
+	// AfterCutOff says whether orders that come later, or on a day off, go at
+	// once or wait for the next day of production. Default: go.
+	AfterCutOff string `yaml:"after_cut_off"`
+	// UrgentAfterCutOff is the same for urgent orders. Default: go.
+	UrgentAfterCutOff string `yaml:"urgent_after_cut_off"`
+	// Country whose public holidays are days off. Default: none.
+	Country string `yaml:"country"`
+	// DaysOff are the weekdays on which nothing is produced. Default: Saturday
+	// and Sunday.
+	DaysOff []calendar.Weekday `yaml:"days_off"`
+	// DatesOff are other days off.
+	DatesOff []calendar.Date `yaml:"dates_off"`
+}
+
+// Calendar returns the center's days off.
+func (c *Center) Calendar() *calendar.Days {
+	return &calendar.Days{Country: c.Country, DaysOff: c.DaysOff, DatesOff: c.DatesOff}
+}
+
+// Hours returns when orders of the issuer may be sent.
+func (i *Issuer) Hours() *calendar.Hours {
+	h := &calendar.Hours{Zone: i.TimeZone.Location}
+	for _, w := range i.Submit.Windows {
+		h.Windows = append(h.Windows, calendar.Window{From: *w.From, To: *w.To, Days: w.Days})
+	}
+	if i.Center.CutOff != nil {
+		h.CutOff = &calendar.CutOff{At: *i.Center.CutOff, Zone: i.Center.TimeZone.Location, Days: *i.Center.Calendar(),
+			Wait: i.Center.AfterCutOff == Wait, UrgentWait: i.Center.UrgentAfterCutOff == Wait}
+	}
+	return h
 }
 
 // Track says how D1 is asked about orders.

@@ -190,6 +190,24 @@ func (c *Client) Authenticate(ctx context.Context) error {
 	return err
 }
 
+// Probe asks D1 for a new token, whatever token is in use, and reports whether
+// D1 gave it. It sends no order and changes nothing, so it is what a circuit
+// breaker tries before it lets orders through again. A request for a token
+// that is on its way already serves as well; a failure of a moment ago does
+// not, unlike in [Client.Authenticate]. The new token replaces the one in use.
+// Every error is a [retry.Error]: Stop when D1 answers and does not want us.
+func (c *Client) Probe(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	_, err := c.tokens.fresh(limited)
+	if err != nil && ctx.Err() != nil {
+		e := *retry.Of(err)
+		e.Unavailable = false
+		return &e
+	}
+	return err
+}
+
 // message is one request, as often as it has to be sent.
 type message struct {
 	method, url, correlationID string

@@ -210,13 +210,31 @@ func (t *tokens) get(ctx context.Context) (*bearer, error) {
 		defer t.mu.Unlock()
 		return nil, t.last.err
 	}
-	f := t.flight
-	if f == nil {
-		f = &flight{done: make(chan struct{})}
-		t.flight = f
-		go t.fetch(f)
-	}
+	f := t.takeOff()
 	t.mu.Unlock()
+	return f.wait(ctx)
+}
+
+// fresh returns a token that D1 has given after the call, or the reason why
+// there is none.
+func (t *tokens) fresh(ctx context.Context) (*bearer, error) {
+	t.mu.Lock()
+	f := t.takeOff()
+	t.mu.Unlock()
+	return f.wait(ctx)
+}
+
+// takeOff returns the fetch on its way, and starts one if there is none. The
+// caller holds the lock.
+func (t *tokens) takeOff() *flight {
+	if t.flight == nil {
+		t.flight = &flight{done: make(chan struct{})}
+		go t.fetch(t.flight)
+	}
+	return t.flight
+}
+
+func (f *flight) wait(ctx context.Context) (*bearer, error) {
 	select {
 	case <-f.done:
 		return f.token, f.err

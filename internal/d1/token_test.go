@@ -2,6 +2,7 @@ package d1_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -266,6 +267,65 @@ func TestTokenWaitersHaveTheirOwnContext(t *testing.T) {
 	if n := f.tokens.Load(); n != 1 {
 		t.Errorf("%d fetches", n)
 	}
+}
+
+// TestProbe asks D1 itself: neither the token in use nor a failure of a moment
+// ago answers for it, and what it got is used.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	var c clock
+	var used atomic.Value
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		used.Store(r.Header.Get("Authorization"))
+		says(http.StatusAccepted, `{}`)(w, r)
+	})
+	client := f.client(t, func(cfg *d1.Config) { cfg.Now = c.now })
+	probe := func(want int32) error {
+		t.Helper()
+		err := client.Probe(t.Context())
+		if n := f.tokens.Load(); n != want {
+			t.Errorf("%d token requests, want %d", n, want)
+		}
+		return err
+	}
+	if err := errors.Join(client.Authenticate(t.Context()), probe(2)); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.Order(t.Context(), call()); err != nil || used.Load() != "Bearer token-2" {
+		t.Errorf("%v, with %v", err, used.Load())
+	}
+	f.token = says(http.StatusServiceUnavailable, "")
+	if e := retry.Of(probe(3)); e == nil || e.Class != retry.NotDone || !e.Unavailable {
+		t.Errorf("D1 down: %v", e)
+	}
+	if _, err := client.Order(t.Context(), call()); err != nil {
+		t.Errorf("the token in use is lost: %v", err)
+	}
+	f.token = says(http.StatusBadRequest, `{"error":"invalid_grant"}`)
+	if e := retry.Of(probe(4)); e == nil || e.Class != retry.Stop {
+		t.Errorf("D1 does not want us: %v", e)
+	}
+	f.token = nil
+	if err := probe(5); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProbeGivenUp(t *testing.T) {
+	t.Parallel()
+	asked, answer := make(chan struct{}), make(chan struct{})
+	f := newFake(t, nil)
+	f.token = func(http.ResponseWriter, *http.Request) { close(asked); <-answer }
+	client := f.client(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- client.Probe(ctx) }()
+	<-asked
+	cancel()
+	if e := retry.Of(<-done); e == nil || e.Unavailable {
+		t.Errorf("got %v", e)
+	}
+	close(answer)
 }
 
 func TestTokenIsNotShown(t *testing.T) {

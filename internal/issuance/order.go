@@ -162,6 +162,14 @@ const (
 // Urgencies lists every urgency, most urgent first.
 func Urgencies() []Urgency { return []Urgency{Urgent, Normal, Relaxed} }
 
+// Waiting counts ready orders of one batch and urgency.
+type Waiting struct {
+	BatchNo BatchNo
+	Urgency Urgency
+	Orders  int64
+	Due     int64 // of those, the ones that may be sent now
+}
+
 // UrgencyOf ranks an order by what it asks for. urgentPriority tells whether
 // the row's priority is one the product treats as urgent.
 func UrgencyOf(issuance string, urgentPriority bool) Urgency {

@@ -13,9 +13,29 @@
 // A rate that is fully used needs a burst that covers what timers and the
 // scheduler are late by, a few milliseconds' worth of slots.
 //
+// # Learning D1's limit
+//
 // When D1 says that it is too much all the same, [Limiter.Slow] pauses this
-// process for as long as D1 asks and halves its rate, which then recovers by a
-// twentieth of the full rate per second.
+// process for as long as D1 asks and learns: D1's limit lies between the rate
+// at which it complained and the rate it has let through since its last
+// complaint. The limiter goes on from a little below the middle and climbs
+// carefully, so that after some complaints it stays a few per cent below D1's
+// limit. From time to time, after five minutes and then more and more rarely,
+// it tries a little more, so that it follows when D1's limit rises. What was
+// learnt is kept while nothing is sent, and forgotten with the process.
+//
+// # Several processes
+//
+// They share the slots, not what they have learnt: each finds out for itself.
+// Until all have, those that know take their slots further apart and the others
+// do not, and D1 complains to those that send most. The rate of all together
+// is then between the one learnt and the one configured, never above that. A
+// process that ends loses nothing but the slots it has reserved.
+//
+// # What can wait
+//
+// [Limiter.Background] is the same limiter for calls that can wait: while
+// others wait for slots it gets one in ten, and a quarter of those in flight.
 package ratelimit
 
 import (
@@ -51,9 +71,8 @@ const (
 	fraction       = 200 * time.Millisecond // of slots reserved at a time
 	reserveTimeout = 5 * time.Second        // of a reservation made ahead
 	leastPause     = time.Second            // after a 429 that does not say
-	leastFactor    = 1.0 / 16
-	farAhead       = time.Minute // no slot is so late in coming unless the clock was set back
-	recovery       = 1.0 / 20    // of the full rate per second
+	farAhead       = time.Minute            // no slot is so late in coming unless the clock was set back
+	longAnswer     = 5 * time.Second        // after a pause, an answer may be to a call before it
 )
 
 // Limiter is safe for concurrent use.
@@ -62,8 +81,7 @@ type Limiter struct {
 	key   string
 	cfg   Config
 
-	flying chan struct{} // nil: no limit
-	turn   chan struct{} // held by the one caller that waits for the next slot
+	gate *gate
 
 	mu       sync.Mutex
 	slots    []reservation
@@ -71,7 +89,8 @@ type Limiter struct {
 	slowed   chan struct{} // closed by the next Slow
 	resumeAt time.Time     // no call before
 	calmAt   time.Time     // until then another Slow is about the same excess
-	factor   float64       // of the full rate, as it was at resumeAt
+	pace     pace
+	answers  time.Duration // how long they take, at most, as of late
 }
 
 // New returns a limiter for the rate that the store knows as key.
@@ -86,42 +105,16 @@ func New(store Store, key string, cfg Config) (*Limiter, error) {
 	if cfg.Burst == 0 {
 		cfg.Burst = max(1, int(cfg.PerSecond/20))
 	}
-	l := &Limiter{
-		store: store, key: key, cfg: cfg,
-		turn: make(chan struct{}, 1), slowed: make(chan struct{}), factor: 1,
-	}
-	if cfg.InFlight > 0 {
-		l.flying = make(chan struct{}, cfg.InFlight)
-	}
-	return l, nil
+	return &Limiter{
+		store: store, key: key, cfg: cfg, slowed: make(chan struct{}), pace: pace{most: cfg.PerSecond},
+		gate: &gate{most: cfg.InFlight, rated: cfg.PerSecond > 0},
+	}, nil
 }
 
 // Acquire waits until one more call may be made, and counts it as in flight
 // until release is called; calling release again does nothing. The error is
 // ctx's or the store's.
-func (l *Limiter) Acquire(ctx context.Context) (func(), error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("wait for the rate limit: %w", err)
-	}
-	if l.flying != nil {
-		select {
-		case l.flying <- struct{}{}:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for calls in flight: %w", ctx.Err())
-		}
-	}
-	var released atomic.Bool
-	release := func() {
-		if l.flying != nil && released.CompareAndSwap(false, true) {
-			<-l.flying
-		}
-	}
-	if err := l.await(ctx); err != nil {
-		release()
-		return nil, err
-	}
-	return release, nil
-}
+func (l *Limiter) Acquire(ctx context.Context) (func(), error) { return l.acquire(ctx, foreground) }
 
 // Slow takes notice that D1 found the calls too many. after is how long it
 // asked to wait; 0 when it did not say. Answers to calls that were in flight
@@ -130,46 +123,92 @@ func (l *Limiter) Slow(after time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	factor := l.factorAt(now)
-	if resume := now.Add(max(after, leastPause)); resume.After(l.resumeAt) {
-		l.resumeAt = resume
+	resume := later(l.resumeAt, now.Add(max(after, leastPause)))
+	switch {
+	case now.Before(l.calmAt):
+		l.pace.since = resume
+	case l.cfg.PerSecond > 0:
+		l.pace.complain(now, resume)
 	}
-	if !now.Before(l.calmAt) {
-		factor = max(factor/2, leastFactor)
-		l.calmAt = l.resumeAt.Add(leastPause)
-	}
-	l.factor = factor
+	l.resumeAt, l.calmAt = resume, resume.Add(l.answers)
 	l.slots, l.ahead = nil, nil
 	close(l.slowed)
 	l.slowed = make(chan struct{})
 }
 
-// factorAt is the share of the full rate that is used at a time.
-func (l *Limiter) factorAt(now time.Time) float64 {
-	calm := max(now.Sub(l.resumeAt).Seconds(), 0)
-	return min(1, l.factor+calm*recovery)
+// Background is a view of a limiter for calls that can wait. It gives way to
+// the limiter's own calls, but never quite: see the package comment.
+type Background struct{ limiter *Limiter }
+
+// Background returns the view for calls that can wait.
+func (l *Limiter) Background() Background { return Background{l} }
+
+// Acquire is [Limiter.Acquire] for a call that can wait.
+func (b Background) Acquire(ctx context.Context) (func(), error) {
+	return b.limiter.acquire(ctx, background)
+}
+
+// Slow is [Limiter.Slow].
+func (b Background) Slow(after time.Duration) { b.limiter.Slow(after) }
+
+// State is how fast a limiter goes at a time.
+type State struct {
+	Configured  float64   // calls per second over all processes; 0: no limit
+	Allowed     float64   // the same, after what was learnt of D1's own limit
+	PausedUntil time.Time // zero or past: not paused
+}
+
+// State returns how fast the limiter goes now.
+func (l *Limiter) State() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return State{Configured: l.cfg.PerSecond, Allowed: l.pace.at(time.Now()), PausedUntil: l.resumeAt}
+}
+
+func (l *Limiter) acquire(ctx context.Context, c class) (func(), error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("wait for the rate limit: %w", err)
+	}
+	if err := l.gate.enter(ctx, c); err != nil {
+		return nil, err
+	}
+	err := l.await(ctx)
+	if l.gate.rated {
+		l.gate.pass()
+	}
+	if err != nil {
+		l.gate.leave(c)
+		return nil, err
+	}
+	began := time.Now()
+	var released atomic.Bool
+	return func() {
+		if released.CompareAndSwap(false, true) {
+			l.gate.leave(c)
+			l.answered(time.Since(began))
+		}
+	}, nil
+}
+
+// answered remembers how long answers take, the longest ones for a while.
+func (l *Limiter) answered(took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answers = min(max(took, l.answers-(l.answers-took)/32), longAnswer)
 }
 
 // await waits for the end of a pause and for a slot. One caller at a time
 // waits for the next slot; the others wait for their turn, in order, so that a
 // caller who gives up costs no slot.
 func (l *Limiter) await(ctx context.Context) error {
-	if l.cfg.PerSecond == 0 && !l.paused() {
-		return nil
-	}
-	select {
-	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the rate limit: %w", ctx.Err())
-	}
-	for {
-		wait, slowed, ok := l.take() //nolint:contextcheck // slots reserved ahead are not this caller's alone
+	for waited := false; ; {
+		wait, slowed, ok := l.take(waited) //nolint:contextcheck // slots reserved ahead are not this caller's alone
 		if ok {
 			return nil
 		}
 		var err error
 		if wait > 0 {
+			waited = true
 			err = sleep(ctx, wait, slowed)
 		} else {
 			err = l.reserve(ctx)
@@ -178,12 +217,6 @@ func (l *Limiter) await(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-func (l *Limiter) paused() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Now().Before(l.resumeAt)
 }
 
 // sleep waits for a time to pass, or for news.

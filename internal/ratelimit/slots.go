@@ -22,7 +22,8 @@ type ahead struct {
 
 // take uses a slot whose time has come. If there is none it returns how long to
 // wait for the next, 0 when a reservation must be made, and what ends the wait.
-func (l *Limiter) take() (time.Duration, <-chan struct{}, bool) {
+// waited says that the caller has waited for one already.
+func (l *Limiter) take(waited bool) (time.Duration, <-chan struct{}, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -45,6 +46,7 @@ func (l *Limiter) take() (time.Duration, <-chan struct{}, bool) {
 		return wait, l.slowed, false
 	}
 	r.first, r.n = r.first.Add(r.interval), r.n-1
+	l.pace.called(now, waited)
 	return 0, nil, true
 }
 
@@ -65,7 +67,7 @@ func (l *Limiter) forget(now time.Time) {
 
 // next is the reservation to ask for: a fraction of a second at today's rate.
 func (l *Limiter) next(now time.Time) reservation {
-	rate := l.cfg.PerSecond * l.factorAt(now)
+	rate := l.pace.at(now)
 	return reservation{
 		interval: time.Duration(math.Ceil(float64(time.Second) / rate)),
 		n:        max(1, int(rate*fraction.Seconds())),

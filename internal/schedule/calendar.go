@@ -1,10 +1,9 @@
 package schedule
 
 import (
-	"fmt"
-	"slices"
-	"strings"
 	"time"
+
+	"cardbatch/internal/calendar"
 )
 
 // What happens to a due time on a day off.
@@ -16,41 +15,15 @@ const (
 
 // Calendar says which days are off.
 type Calendar struct {
-	DaysOff  []Weekday `yaml:"days_off"`
-	DatesOff []Date    `yaml:"dates_off"`
-	Roll     string    `yaml:"roll"`
-	Country  string    `yaml:"country"` // refused until we have their calendars
-}
-
-// Weekday is a day of the week by its English name.
-type Weekday time.Weekday
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (d *Weekday) UnmarshalText(b []byte) error {
-	for day := time.Sunday; day <= time.Saturday; day++ {
-		if strings.EqualFold(day.String(), string(b)) {
-			*d = Weekday(day)
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is not a day of the week; write monday to sunday", b)
-}
-
-// Date is a day, as YYYY-MM-DD.
-type Date string
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (d *Date) UnmarshalText(b []byte) error {
-	if _, err := time.Parse(time.DateOnly, string(b)); err != nil {
-		return fmt.Errorf("%q is not a date; write YYYY-MM-DD", b)
-	}
-	*d = Date(b)
-	return nil
+	DaysOff  []calendar.Weekday `yaml:"days_off"`
+	DatesOff []calendar.Date    `yaml:"dates_off"`
+	Roll     string             `yaml:"roll"`
+	Country  string             `yaml:"country"` // whose holidays are off, too
 }
 
 func (c *Calendar) off(wall time.Time) bool {
-	return slices.Contains(c.DaysOff, Weekday(wall.Weekday())) ||
-		slices.Contains(c.DatesOff, Date(wall.Format(time.DateOnly)))
+	days := calendar.Days{Country: c.Country, DaysOff: c.DaysOff, DatesOff: c.DatesOff}
+	return days.Off(wall)
 }
 
 // maxRoll is how many days a due time is moved at most.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"cardbatch/internal/calendar"
 )
 
 // Due is one due time of a job.
@@ -60,33 +62,13 @@ func (j *Job) Between(from, to time.Time) []Due {
 }
 
 // wall returns what the clock on the wall shows at t, written in UTC.
-func (j *Job) wall(t time.Time) time.Time {
-	_, offset := t.In(j.TimeZone.Location).Zone()
-	return t.UTC().Add(time.Duration(offset) * time.Second)
-}
+func (j *Job) wall(t time.Time) time.Time { return calendar.Wall(t, j.TimeZone.Location) }
 
-// place finds the moments at which the wall clock shows the given time. There
-// is none when the clock is put forward over it: then the moment of the change
-// takes its place. There are two when the clock is put back over it: the first
-// counts, and for jobs of every hour, which keep their pace, also the second.
+// place finds the moments at which the wall clock shows the given time. Of two
+// in an autumn night the first counts, and for jobs of every hour, which keep
+// their pace, also the second.
 func (j *Job) place(wall time.Time) []time.Time {
-	loc := j.TimeZone.Location
-	// No two changes of a zone lie within a day of each other, so the offsets
-	// a day before and after are the only ones possible.
-	var found []time.Time
-	for _, near := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
-		_, offset := wall.Add(near).In(loc).Zone()
-		at := wall.Add(-time.Duration(offset) * time.Second)
-		if j.wall(at).Equal(wall) && !slices.ContainsFunc(found, at.Equal) {
-			found = append(found, at)
-		}
-	}
-	if len(found) == 0 {
-		_, before := wall.Add(-24 * time.Hour).In(loc).Zone()
-		start, _ := wall.Add(-time.Duration(before) * time.Second).In(loc).ZoneBounds()
-		return []time.Time{start}
-	}
-	slices.SortFunc(found, time.Time.Compare)
+	found := calendar.Place(wall, j.TimeZone.Location)
 	if !j.Schedule.everyHour {
 		found = found[:1]
 	}

@@ -81,6 +81,9 @@ func TestBetween(t *testing.T) {
 		{"days off roll back", "2026-02-26T00:00:00Z", "2026-03-10T00:00:00Z",
 			[]string{`schedule: "0 18 1 * *"`, "calendar: {days_off: [saturday, sunday], roll: previous}"},
 			[]string{"2026-02-27T18:00+01:00"}},
+		{"holidays of a country", "2026-04-02T12:00:00Z", "2026-04-08T00:00:00Z",
+			[]string{`schedule: "0 6 * * *"`, "calendar: {days_off: [saturday, sunday], country: FR}"},
+			[]string{"2026-04-03T06:00+02:00", "2026-04-07T06:00+02:00"}},
 		{"nothing without a schedule", "2026-02-26T00:00:00Z", "2026-03-10T00:00:00Z",
 			[]string{"after: [submit]"}, nil},
 	} {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"cardbatch/internal/calendar"
 	"cardbatch/internal/strictyaml"
 )
 
@@ -112,8 +113,8 @@ func (j *Job) checkTimes(doc *strictyaml.Document, oneOf func(string, string, ..
 		doc.Problem("time_zone", "is required")
 		return
 	}
-	if j.Calendar.Country != "" {
-		doc.Problem("calendar.country", "calendars of countries are not supported; list dates_off")
+	if err := calendar.CheckCountry(j.Calendar.Country); err != nil {
+		doc.Problem("calendar.country", "%v", err)
 	}
 	if j.Calendar.Roll == "" {
 		j.Calendar.Roll = RollSkip

@@ -8,6 +8,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"cardbatch/internal/calendar"
 	"cardbatch/internal/schedule"
 	"cardbatch/jobs"
 
@@ -28,7 +29,7 @@ func TestJobMistakes(t *testing.T) {
 		{"never on a working day", strings.Replace(good, "* * *", "* * 0", 1) + "calendar: {days_off: [sunday]}\n", `j.yaml:3:1: schedule: "0 6 * * 0" never comes on a working day of the calendar`},
 		{"no time at all", strings.Replace(good, "schedule: \"0 6 * * *\"\n", "", 1), `j.yaml: schedule: is required, or after`},
 		{"out of range", strings.Replace(good, "0 6", "0 24", 1), `j.yaml:3:11: schedule: "0 24 * * *" is not a schedule: end of range (24) above maximum (23): 24`},
-		{"country", good + "calendar: {country: FR}\n", `j.yaml:5:12: calendar.country: calendars of countries are not supported; list dates_off`},
+		{"country", good + "calendar: {country: XX}\n", `j.yaml:5:12: calendar.country: the holidays of "XX" are not known; list dates_off, or write one of ` + strings.Join(calendar.Countries(), ", ")},
 		{"day", good + "calendar: {days_off: [caturday]}\n", `j.yaml:5:23: calendar.days_off[0]: "caturday" is not a day of the week; write monday to sunday`},
 		{"date", good + "calendar: {dates_off: [25.12.2026]}\n", `j.yaml:5:24: calendar.dates_off[0]: "25.12.2026" is not a date; write YYYY-MM-DD`},
 		{"roll", good + "calendar: {roll: sideways}\n", `j.yaml:5:12: calendar.roll: "sideways" is not one of skip, next, previous`},

@@ -15,6 +15,10 @@ import (
 // become unknown. A session that was ended gets none: nobody would look after
 // its orders any more.
 func (s *Store) ClaimReady(ctx context.Context, issuerID, session string, max int) ([]issuance.Claim, error) {
+	return s.claimOf(ctx, issuerID, session, max, issuance.Urgencies())
+}
+
+func (s *Store) claimOf(ctx context.Context, issuerID, session string, max int, urgencies []issuance.Urgency) ([]issuance.Claim, error) {
 	var claims []issuance.Claim
 	err := s.write(ctx, "claim orders", func(t *tx) error {
 		claims = claims[:0]
@@ -27,16 +31,24 @@ func (s *Store) ClaimReady(ctx context.Context, issuerID, session string, max in
 		}
 		prefix := rand.Text()[:16] + "-"
 		why := issuance.Why{At: t.now, Stage: "submit", Session: session}
-		for _, u := range issuance.Urgencies() {
-			for _, no := range open {
-				if len(claims) >= max {
-					return nil
-				}
-				claims, err = t.claim(claims, no, u, max-len(claims), prefix, why)
-				if err != nil {
-					return err
+		collect := func(when string, at time.Time) error {
+			for _, u := range urgencies {
+				for _, no := range open {
+					if len(claims) >= max {
+						return nil
+					}
+					if claims, err = t.claim(claims, no, u, when, at, max-len(claims), prefix, why); err != nil {
+						return err
+					}
 				}
 			}
+			return nil
+		}
+		if err := collect(isDue, t.now); err != nil {
+			return err
+		}
+		if len(claims) == 0 {
+			return collect(isMistaken, t.now.Add(farFuture))
 		}
 		return nil
 	})
@@ -46,13 +58,19 @@ func (s *Store) ClaimReady(ctx context.Context, issuerID, session string, max in
 	return claims, nil
 }
 
-func (t *tx) claim(claims []issuance.Claim, no int64, u issuance.Urgency, max int, prefix string, why issuance.Why) ([]issuance.Claim, error) {
+// When an order may be claimed, as a condition with a time.
+const (
+	isDue      = `o.next_attempt_at <= $3`
+	isMistaken = `o.next_attempt_at > $3`
+)
+
+func (t *tx) claim(claims []issuance.Claim, no int64, u issuance.Urgency, when string, at time.Time, max int, prefix string, why issuance.Why) ([]issuance.Claim, error) {
 	ready, err := list(t, func(row scanner) (c issuance.Claim, err error) {
 		err = row.Scan(&c.Ref, &c.OrderID, &c.CardID, &c.Attempt, &c.Payload)
 		return c, err
 	}, `SELECT o.ref, o.order_id, o.card_id, o.attempts + 1, p.body FROM orders o LEFT JOIN payload p ON p.ref = o.ref
-		WHERE `+openOrder+`o.batch_no = $1 AND o.state = 'ready' AND o.urgency = $2 AND o.next_attempt_at <= $3
-		ORDER BY o.next_attempt_at, o.ref LIMIT $4`, no, int64(u), micros(t.now), max)
+		WHERE `+openOrder+`o.batch_no = $1 AND o.state = 'ready' AND o.urgency = $2 AND `+when+`
+		ORDER BY o.next_attempt_at, o.ref LIMIT $4`, no, int64(u), micros(at), max)
 	if err != nil || len(ready) == 0 {
 		return claims, err
 	}

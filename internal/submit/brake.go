@@ -7,6 +7,7 @@ import "fmt"
 type answer struct {
 	kind   answerKind
 	reason string // of a refusal: two with the same one are the same refusal
+	silent bool   // unclear because D1 is down, out of reach or does not answer
 }
 
 type answerKind int
@@ -20,6 +21,7 @@ const (
 	setUp                         // D1 does not know us
 	unopened                      // the sealed request cannot be opened
 	givenUp                       // we gave up; tells nothing
+	divided                       // D1 works and refuses a batch, of which it is sent the parts
 )
 
 // streak is the same refusal in a row. It goes on from one run to the next: a
@@ -46,15 +48,18 @@ type brake struct {
 	met         bool // D1 has given a usable answer in this run
 	proven      bool // the set-up works: an order was accepted, or refused for a reason of its own
 	refusals    streak
-	unreachable int // in a row
-	unclear     int // in a row
-	unopened    int // in a row
+	unreachable int  // in a row
+	unclear     int  // in a row
+	silent      int  // of them, the ones in a row without any answer of D1's own
+	alone       bool // D1 was dead before: the first order decides
+	unopened    int  // in a row
 }
 
 func (r *Runner) newBrake() *brake {
 	b := &brake{wide: r.InFlight, refusalStop: r.RefusalStop,
 		unreachableStop: r.UnreachableStop, unknownStop: r.UnknownStop, refusals: r.refusals}
 	b.refusals.before = true
+	b.alone = r.outage()
 	return b
 }
 
@@ -64,7 +69,10 @@ func (b *brake) see(a answer) (int, error) {
 	if a.kind != unopened {
 		b.unopened = 0
 	}
-	b.met = b.met || a.kind == accepted || a.kind == refused || a.kind == throttled
+	b.met = b.met || a.kind == accepted || a.kind == refused || a.kind == throttled || a.kind == divided
+	if a.kind != unclear && a.kind != givenUp && a.kind != unreachable || a.kind == unclear && !a.silent {
+		b.silent = 0
+	}
 	switch a.kind {
 	case accepted:
 		b.proven, b.refusals = true, streak{}
@@ -72,12 +80,15 @@ func (b *brake) see(a answer) (int, error) {
 	case refused:
 		b.unreachable, b.unclear = 0, 0
 		b.seeRefusal(a.reason)
-	case throttled:
+	case throttled, divided:
 		b.unreachable, b.unclear = 0, 0
 	case unreachable:
 		b.unreachable++
 	case unclear:
 		b.unclear++
+		if a.silent {
+			b.silent++
+		}
 	case unopened:
 		b.unopened++
 	case givenUp:
@@ -102,12 +113,26 @@ func (b *brake) stop() error {
 		return fmt.Errorf("%w, %d times in a row: %s", ErrRefusals, b.refusals.n, b.refusals.reason)
 	case b.unreachable >= b.unreachableStop:
 		return fmt.Errorf("%w: not reached %d times in a row", ErrUnavailable, b.unreachable)
+	case b.silent >= b.silentStop():
+		return fmt.Errorf("%w: it did not answer %d times in a row", ErrUnavailable, b.silent)
 	case b.unclear >= b.unknownStop:
 		return fmt.Errorf("%w: no usable answer %d times in a row", ErrUnavailable, b.unclear)
 	case b.unopened >= b.refusalStop:
 		return fmt.Errorf("%w, %d in a row", ErrPayloads, b.unopened)
 	}
 	return nil
+}
+
+// silentStop is how many orders in a row are given to a D1 that does not
+// answer: each of them must be asked about.
+func (b *brake) silentStop() int {
+	switch {
+	case b.met:
+		return max(1, b.unknownStop/2)
+	case b.alone:
+		return 1
+	}
+	return b.unreachableStop
 }
 
 // end is what there is to say of a run that no rule has stopped. One of too few

@@ -45,7 +45,17 @@ func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time
 		out.Reason = cmp.Or(out.Reason, "outcome unknown: "+status(e))
 		out.NextAttemptAt = now.Add(r.Settle)
 	}
-	return out, tells(e)
+	told := tells(e)
+	if told.silent {
+		r.doubt(c.CardID)
+	}
+	return out, told
+}
+
+// lost is the outcome of an order whose request cannot be opened.
+func lost(c issuance.Claim) issuance.Outcome {
+	return issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Held,
+		Code: issuance.PayloadLost, Reason: "the sealed request cannot be opened"}
 }
 
 // tells says what an error tells about D1, whatever it means for the order.
@@ -60,7 +70,7 @@ func tells(e *retry.Error) answer {
 	case e.Class == retry.NotDone:
 		return answer{kind: throttled}
 	default:
-		return answer{kind: unclear}
+		return answer{kind: unclear, silent: e.Unavailable}
 	}
 }
 

@@ -30,6 +30,11 @@ type pass struct {
 	sent    atomic.Int64
 	answers chan issuance.Outcome
 
+	requests atomic.Int64 // of the batch mode
+	groups   groups       // of the batch mode
+
+	leave leave // what the hours allow in this run
+
 	storeLost bool // outcomes cannot be recorded; only touched by the collector, and after it
 
 	mu     sync.Mutex // guards brake and unsent
@@ -43,7 +48,7 @@ type waiting struct {
 }
 
 func newPass(r *Runner) *pass {
-	return &pass{Runner: r, brake: r.newBrake(), lanes: newLanes(1),
+	return &pass{Runner: r, brake: r.newBrake(), lanes: newLanes(1), groups: groups{room: newRoom(r.Batch.MaxOrders)},
 		// Room for two slices: the claimer never waits for room, it waits for low water.
 		work: make(chan waiting, 2*r.ClaimSize), low: make(chan struct{}, 1),
 		answers: make(chan issuance.Outcome, r.FlushSize)}
@@ -65,9 +70,11 @@ func (p *pass) run(ctx context.Context) error {
 	})
 	defer limit()
 
+	defer p.closeIn()()
+	defer p.foretellNowAndThen(going)()
 	var workers, collector sync.WaitGroup
 	for range p.InFlight {
-		workers.Go(func() { p.sendAll(going, calls) })
+		workers.Go(func() { p.worker()(going, calls) })
 	}
 	collector.Go(func() { p.collect(keep) })
 	p.claimAll(going)
@@ -75,10 +82,10 @@ func (p *pass) run(ctx context.Context) error {
 	close(p.answers)
 	collector.Wait()
 
-	p.sum.Released = len(p.unsent)
+	p.sum.Released, p.sum.Requests = len(p.unsent), int(p.requests.Load())
 	p.left.unsent = append(p.left.unsent, p.unsent...)
 	p.settle(keep)
-	if err := context.Cause(going); err != nil {
+	if err := context.Cause(going); err != nil && !errors.Is(err, errHours) {
 		return err
 	}
 	return p.brake.end()
@@ -88,12 +95,12 @@ func (p *pass) run(ctx context.Context) error {
 // before it is being sent.
 func (p *pass) claimAll(going context.Context) {
 	defer close(p.work)
-	size := newSizer(min(p.InFlight, p.ClaimSize), p.ClaimSize, p.Now())
+	size := newSizer(p.leastSlice(), p.ClaimSize, p.Now())
 	for going.Err() == nil {
 		// A claim is not given up half way: it might be durable already.
 		since := time.Now()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(going), p.DrainLimit)
-		claims, err := p.Store.ClaimReady(ctx, p.IssuerID, p.Session, size.next(p.sent.Load(), p.Now()))
+		claims, err := p.claim(ctx, size.next(p.sent.Load(), p.Now()))
 		cancel()
 		if err != nil {
 			p.stop(fmt.Errorf("claim orders: %w", err))
@@ -103,9 +110,7 @@ func (p *pass) claimAll(going context.Context) {
 			return
 		}
 		p.sum.Claimed += len(claims)
-		for _, c := range claims {
-			p.work <- waiting{c, since}
-		}
+		p.handOver(claims, since)
 		p.awaitLow(going, len(claims))
 	}
 }
@@ -149,8 +154,7 @@ func (p *pass) send(going, calls context.Context, w waiting) bool {
 	}
 	if err != nil {
 		p.learn(answer{kind: unopened})
-		p.answers <- issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Held,
-			Code: issuance.PayloadLost, Reason: "the sealed request cannot be opened"}
+		p.answers <- lost(c)
 		return true
 	}
 	done, err := p.Limiter.Acquire(going)
@@ -207,12 +211,19 @@ func (p *pass) call(ctx context.Context, c issuance.Claim, body []byte) (operati
 	return p.Send(ctx, c, body)
 }
 
-// learn opens or closes lanes after an answer, or stops the run.
-func (p *pass) learn(a answer) {
+// learn opens or closes lanes after answers, or stops the run.
+func (p *pass) learn(news ...answer) {
 	p.mu.Lock() // the lanes follow the newest answer
 	defer p.mu.Unlock()
-	width, err := p.brake.see(a)
+	var width int
+	var err error
+	for _, a := range news {
+		width, err = p.brake.see(a)
+	}
 	p.lanes.widen(width)
+	if p.brake.met {
+		p.turn(Closed, nil)
+	}
 	if err != nil {
 		p.stop(err)
 	}

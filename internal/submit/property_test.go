@@ -293,18 +293,22 @@ func newProcess(t *rapid.T, d1 *blindD1, store *fakeStore, cfg Config) *living {
 // live lets a process run both stages once and returns it, or its successor
 // when it died.
 func (l *living) live(t *rapid.T, d1 *blindD1, store *fakeStore, cfg Config) *living {
+	return l.liveOnce(t, func() *living { return newProcess(t, d1, store, cfg) })
+}
+
+func (l *living) liveOnce(t *rapid.T, successor func() *living) *living {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	d1.mu.Lock()
+	l.d1.mu.Lock()
 	l.cancel = cancel
-	d1.mu.Unlock()
+	l.d1.mu.Unlock()
 	done := make(chan struct{})
 	go func() { defer close(done); _, _ = l.submit.RunOnce(ctx) }()
 	select {
 	case <-done:
 	case <-l.died:
 		l.store.bury()
-		l = newProcess(t, d1, store, cfg)
+		l = successor()
 	}
 	if _, err := l.track.RunOnce(context.Background()); err != nil {
 		t.Fatal(err)

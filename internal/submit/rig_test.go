@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -36,8 +37,8 @@ type rig struct {
 	path   string // of the database
 }
 
-// newRig starts a D1 that takes card data as given.
-func newRig(tb testing.TB, settings d1sim.Settings) *rig {
+// newRig starts a D1 that takes card data as given. in may stand in front of it.
+func newRig(tb testing.TB, settings d1sim.Settings, in ...func(http.Handler) http.Handler) *rig {
 	tb.Helper()
 	keys, err := simkeys.New(issuerID)
 	if err != nil {
@@ -48,7 +49,11 @@ func newRig(tb testing.TB, settings d1sim.Settings) *rig {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server := httptest.NewServer(sim.Handler())
+	handler := sim.Handler()
+	for _, front := range in {
+		handler = front(handler)
+	}
+	server := httptest.NewServer(handler)
 	tb.Cleanup(func() { server.Close(); sim.Close() })
 	client, err := d1.New(d1.Config{IssuerID: issuerID, BaseURL: server.URL + "/banking/v1", TokenURL: server.URL + "/authz/v1/oauth2/token",
 		Token: d1.Token{KeyID: keys.JWTKeyID, Key: keys.JWTKey}})
@@ -81,6 +86,11 @@ func (r *rig) send(ctx context.Context, c issuance.Claim, body []byte) (string, 
 // start starts a process. send is the way to D1, r.send or something worse.
 func (r *rig) start(ctx context.Context, cfg submit.Config, send submit.SendFunc) *node {
 	r.tb.Helper()
+	return r.startWith(ctx, cfg, submit.Deps{Send: send})
+}
+
+func (r *rig) startWith(ctx context.Context, cfg submit.Config, deps submit.Deps) *node {
+	r.tb.Helper()
 	n := &node{rig: r}
 	var err error
 	n.store, err = store.Open(ctx, store.Config{Path: r.path})
@@ -94,8 +104,9 @@ func (r *rig) start(ctx context.Context, cfg submit.Config, send submit.SendFunc
 	n.limiter, err = ratelimit.New(n.store, issuerID, ratelimit.Config{InFlight: max(cfg.InFlight, 16)})
 	r.must(err)
 	cfg.IssuerID, cfg.Session = issuerID, n.session
-	n.submit, err = submit.New(cfg, submit.Deps{Store: n.store, Send: send, Limiter: n.limiter, Opener: r.ring,
-		Now: func() time.Time { return time.Now().UTC() }, Log: zerolog.Nop()})
+	deps.Store, deps.Limiter, deps.Opener, deps.Log = n.store, n.limiter, r.ring, zerolog.Nop()
+	deps.Now = func() time.Time { return time.Now().UTC() }
+	n.submit, err = submit.New(cfg, deps)
 	r.must(err)
 	n.track, err = track.New(track.Config{IssuerID: issuerID, Settle: time.Millisecond, MaxAttempts: 100},
 		track.Deps{Store: n.store, Issuer: r.client, Limiter: n.limiter,

@@ -20,6 +20,7 @@ func TestStopRules(t *testing.T) {
 	}
 	down := &retry.Error{Class: retry.NotDone, Code: retry.CodeTransport, Unavailable: true}
 	busy := &retry.Error{Class: retry.Unknown, Status: 503, Code: "HTTP_503", Unavailable: true}
+	broken := &retry.Error{Class: retry.Unknown, Status: 500, Code: "HTTP_500"}
 	unauthorized := &retry.Error{Class: retry.Stop, Status: 401, Code: "AUTHORIZER_UNAUTHORIZED"}
 	for name, tt := range map[string]struct {
 		answer func(i int) error
@@ -40,8 +41,17 @@ func TestStopRules(t *testing.T) {
 				return refusal("city")
 			}, nil, states{issuance.Refused: 190, issuance.Submitted: 10}},
 		"D1 out of reach": {func(int) error { return down }, ErrUnavailable, states{issuance.Ready: 200}},
-		"D1 without a usable answer": {func(int) error { return busy }, ErrUnavailable,
+		"D1 without a usable answer": {func(int) error { return broken }, ErrUnavailable,
 			states{issuance.Unknown: 10, issuance.Ready: 190}},
+		"D1 down from the start": {func(int) error { return busy }, ErrUnavailable,
+			states{issuance.Unknown: 3, issuance.Ready: 197}},
+		"D1 down after a while": {
+			func(i int) error {
+				if i > 100 {
+					return busy
+				}
+				return nil
+			}, ErrUnavailable, states{issuance.Submitted: 100, issuance.Unknown: 5, issuance.Ready: 95}},
 		"out of reach now and then": {
 			func(i int) error {
 				if i%3 == 0 {

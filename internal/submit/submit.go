@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"cardbatch/internal/calendar"
 	"cardbatch/internal/issuance"
 )
 
@@ -66,15 +67,20 @@ type Config struct {
 
 	ClaimSize  int           // most orders claimed at a time; default 500
 	InFlight   int           // most requests at a time; default 16
+	Batch      BatchConfig   // of the batch mode
 	Settle     time.Duration // how long an unknown outcome rests before D1 is asked; longer than D1's own timeout; default 1 min
 	RetryWait  time.Duration // how long an order rests that was not delivered; default 30 s
 	DrainLimit time.Duration // for requests in flight when the run is told to end, and for recording outcomes; default 40 s
 	FlushEvery time.Duration // outcomes are recorded after this long at the latest; default 200 ms
 	FlushSize  int           // or when there are this many; default 400
 
+	Hours         *calendar.Hours // when orders may be sent; default always
+	PerSecond     float64         // orders a second that are agreed, for forecasts; default not known
+	ForecastEvery time.Duration   // how often a long run says when it will be done; default 10 min
+
 	RefusalStop     int // the same refusal this often in a row stops the run; default 20
 	UnreachableStop int // D1 not reached this often in a row; default 3
-	UnknownStop     int // no usable answer this often in a row; default 10
+	UnknownStop     int // no usable answer this often in a row; half of it when there is none at all; default 10
 }
 
 func (c Config) withDefaults() Config {
@@ -85,21 +91,37 @@ func (c Config) withDefaults() Config {
 	c.DrainLimit = cmp.Or(c.DrainLimit, 40*time.Second)
 	c.FlushEvery = cmp.Or(c.FlushEvery, 200*time.Millisecond)
 	c.FlushSize = cmp.Or(c.FlushSize, 400)
+	c.ForecastEvery = cmp.Or(c.ForecastEvery, 10*time.Minute)
 	c.RefusalStop = cmp.Or(c.RefusalStop, 20)
 	c.UnreachableStop = cmp.Or(c.UnreachableStop, 3)
 	c.UnknownStop = cmp.Or(c.UnknownStop, 10)
 	return c
 }
 
-// Deps are the parties a Runner works with; all are required.
+// Deps are the parties a Runner works with; all are required, but of the two
+// ways to send only one.
 type Deps struct {
-	Store   Store
-	Send    SendFunc
-	Limiter Limiter
-	Opener  Opener
-	Now     func() time.Time // UTC
-	Log     zerolog.Logger
+	Store     Store
+	Send      SendFunc      // order by order
+	SendBatch SendBatchFunc // many in a request: the batch mode
+	Limiter   Limiter       // of requests, however many orders they hold
+	Opener    Opener
+	Now       func() time.Time // UTC
+	Log       zerolog.Logger
+
+	// Of these, each may be missing.
+
+	Queue Queue // what waits; needed where hours let only urgent orders go
+	// Probe asks D1 for a token, whatever token is in use: the circuit breaker's
+	// sign of life, before the first order of a process and after an outage.
+	Probe func(ctx context.Context) error
+	// Ask asks D1 about a card that was ordered without an answer; only whether
+	// there is one counts.
+	Ask func(ctx context.Context, cardID string) error
 }
+
+// longEnough is how long a run must last to tell how fast orders are sent.
+const longEnough = 10 * time.Second
 
 // Runner submits the orders of one issuer. It remembers outcomes that the store
 // did not take, and the refusals that stopped it, so there is one per issuer for
@@ -107,26 +129,40 @@ type Deps struct {
 type Runner struct {
 	Config
 	Deps
-	busy chan struct{} // holds the one token of the run under way
-	left ledger        // what the store has not taken yet
+	busy    chan struct{} // holds the one token of the run under way
+	left    ledger        // what the store has not taken yet
+	maxBody int           // of a batch, in bytes; less than configured when D1 found one too large
 
 	refusals streak // with which the last run ended
+	breaker  breaker
+	opens    time.Time // until when orders wait, as last told
+	speed    float64   // orders a second in the last run that lasted
 }
 
 // New returns a Runner.
 func New(cfg Config, deps Deps) (*Runner, error) {
 	cfg = cfg.withDefaults()
+	if deps.SendBatch != nil {
+		var err error
+		if cfg, err = cfg.batched(); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case cfg.IssuerID == "" || cfg.Session == "":
 		return nil, errors.New("submit needs an issuer and a session")
-	case deps.Store == nil || deps.Send == nil || deps.Limiter == nil || deps.Opener == nil || deps.Now == nil:
-		return nil, errors.New("submit needs a store, a way to send, a limiter, an opener and a clock")
+	case deps.Store == nil || (deps.Send == nil) == (deps.SendBatch == nil) || deps.Limiter == nil || deps.Opener == nil || deps.Now == nil:
+		return nil, errors.New("submit needs a store, one way to send, a limiter, an opener and a clock")
 	case min(cfg.ClaimSize, cfg.InFlight, cfg.FlushSize, cfg.RefusalStop, cfg.UnreachableStop, cfg.UnknownStop) < 1:
 		return nil, errors.New("submit needs sizes and limits above zero")
+	case cfg.Hours != nil && cfg.Hours.CutOff != nil && deps.Queue == nil:
+		return nil, errors.New("submit needs a queue to tell urgent orders apart")
+	case cfg.ForecastEvery < 0:
+		return nil, errors.New("submit needs forecasts at intervals above zero")
 	case min(cfg.Settle, cfg.RetryWait, cfg.DrainLimit, cfg.FlushEvery) < 0:
 		return nil, errors.New("submit needs durations above zero")
 	}
-	return &Runner{Config: cfg, Deps: deps, busy: make(chan struct{}, 1)}, nil
+	return &Runner{Config: cfg, Deps: deps, breaker: breaker{shown: Breaker{State: HalfOpen}}, busy: make(chan struct{}, 1), maxBody: cfg.Batch.MaxBody}, nil
 }
 
 // Summary counts what a run did. Every claimed order is counted once more,
@@ -139,9 +175,12 @@ type Summary struct {
 	Unknown   int     `json:"unknown"`
 	NotDone   int     `json:"not_done"` // surely not delivered, ready again
 	Held      int     `json:"held"`
-	Released  int     `json:"released"` // claimed and not sent, ready again
+	Released  int     `json:"released"`           // claimed and not sent, ready again
+	Requests  int     `json:"requests,omitempty"` // of the batch mode
 	Stopped   string  `json:"stopped,omitempty"`
 	Seconds   float64 `json:"seconds"`
+	// OpensAt is until when orders wait that may not be sent at this hour.
+	OpensAt *time.Time `json:"opens_at,omitempty"`
 }
 
 // Rejected reports whether some order needs a person.
@@ -166,7 +205,11 @@ func (r *Runner) RunOnce(ctx context.Context) (Summary, error) {
 		sum.Stopped = err.Error()
 		err = fmt.Errorf("submit for %s: %w", r.IssuerID, err)
 	}
-	r.Log.Info().Str("stage", "submit").Str("issuer", r.IssuerID).Dur("duration", took).
+	line := r.Log.Info()
+	if sum.Claimed == 0 { // every minute of the day; an error is the scheduler's to tell, and the breaker's
+		line = r.Log.Debug()
+	}
+	line.Str("stage", "submit").Str("issuer", r.IssuerID).Dur("duration", took).
 		Dict("count", zerolog.Dict().Int("claimed", sum.Claimed).Int("submitted", sum.Submitted).
 			Int("refused", sum.Refused).Int("unknown", sum.Unknown).Int("not_done", sum.NotDone).
 			Int("held", sum.Held).Int("released", sum.Released)).AnErr("err", err).Msg("orders submitted")
@@ -177,8 +220,26 @@ func (r *Runner) run(ctx context.Context) (Summary, error) {
 	if err := r.record(ctx, &r.left, func() {}); err != nil {
 		return Summary{}, fmt.Errorf("record what the last run left: %w", err)
 	}
+	var sum Summary
+	if idle, err := r.idle(ctx, &sum); idle || err != nil {
+		return sum, err
+	}
+	if err := r.admit(ctx); err != nil {
+		return sum, err
+	}
 	p := newPass(r)
+	p.sum = sum
+	started := time.Now()
 	err := p.run(ctx)
+	if took := time.Since(started); took > longEnough {
+		r.speed = float64(p.sent.Load()) / took.Seconds()
+	}
 	r.refusals = p.brake.refusals
+	if errors.Is(err, ErrUnavailable) {
+		r.turn(Open, err)
+	}
+	if may := r.allowed(r.Now()); !may.normal {
+		r.rest(r.Now(), &p.sum)
+	}
 	return p.sum, err
 }

@@ -1,0 +1,137 @@
+package submit
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"cardbatch/internal/retry"
+)
+
+// BreakerState says whether orders go to D1.
+type BreakerState string
+
+// The states of the circuit breaker.
+const (
+	Closed   BreakerState = "closed"    // all is well
+	HalfOpen BreakerState = "half_open" // D1 gave a token; the next order goes alone
+	Open     BreakerState = "open"      // D1 is unavailable; no order goes before it gave a token again
+)
+
+// Breaker is what the circuit breaker shows.
+type Breaker struct {
+	State BreakerState
+	Since time.Time
+	Why   string // of [Open]
+}
+
+// breaker keeps orders from a dead D1. Its state outlives the run: a run that
+// found D1 dead leaves it open, and the next one begins with a probe, which
+// costs no order anything. It is safe for concurrent use.
+type breaker struct {
+	mu      sync.Mutex
+	shown   Breaker
+	tried   bool   // this process has had a token
+	outage  bool   // D1 was found dead, and has not answered an order since
+	unclear string // the card of the last order to which D1 gave no usable answer
+}
+
+// Breaker returns the state of the circuit breaker. A new Runner's is half open.
+func (r *Runner) Breaker() Breaker {
+	r.breaker.mu.Lock()
+	defer r.breaker.mu.Unlock()
+	return r.breaker.shown
+}
+
+// turn changes the state and tells of it.
+func (r *Runner) turn(to BreakerState, why error) {
+	b := &r.breaker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.outage = to == Open || b.outage && to != Closed
+	if to == Closed {
+		b.unclear = ""
+	}
+	if b.shown.State == to {
+		return
+	}
+	from := b.shown
+	b.shown = Breaker{State: to, Since: r.Now()}
+	line := r.Log.Info()
+	text := "circuit breaker: D1 answers"
+	switch to {
+	case Open:
+		b.shown.Why = why.Error()
+		line, text = r.Log.Warn().Err(why), "circuit breaker: D1 is unavailable, no orders are sent until it answers"
+	case HalfOpen:
+		text = "circuit breaker: D1 gives tokens again, one order goes first"
+	case Closed:
+		if from.Since.IsZero() {
+			return // the first order of a process is no news
+		}
+	}
+	line.Str("stage", "submit").Str("issuer", r.IssuerID).Str("code", string(to)).Msg(text)
+}
+
+// doubt remembers an order that D1 gave no usable answer to: a question about
+// it is what tells, without risk, whether D1 answers again.
+func (r *Runner) doubt(cardID string) {
+	r.breaker.mu.Lock()
+	defer r.breaker.mu.Unlock()
+	r.breaker.unclear = cardID
+}
+
+// admit asks D1 for a sign of life when this process has had none yet, or when
+// the breaker is open, before an order is claimed. Its error stops the run.
+func (r *Runner) admit(ctx context.Context) error {
+	b := &r.breaker
+	b.mu.Lock()
+	open, tried, card := b.shown.State == Open, b.tried, b.unclear
+	b.mu.Unlock()
+	if tried && !open {
+		return nil
+	}
+	err := r.probe(ctx, card)
+	switch e := retry.Of(err); {
+	case err == nil:
+		b.mu.Lock()
+		b.tried = true
+		b.mu.Unlock()
+		r.turn(HalfOpen, nil)
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("probe D1: %w", ctx.Err())
+	case e.Class == retry.Stop:
+		return fmt.Errorf("%w: %s", ErrSetUp, status(e)+" "+e.Code)
+	default:
+		err = fmt.Errorf("%w: probe: %w", ErrUnavailable, err)
+		r.turn(Open, err)
+		return err
+	}
+}
+
+// probe asks for a token, and then about an order whose outcome is unclear: the
+// token may come from another machine than the one that is dead.
+func (r *Runner) probe(ctx context.Context, card string) error {
+	if r.Probe != nil {
+		if err := r.Probe(ctx); err != nil {
+			return err
+		}
+	}
+	if r.Ask == nil || card == "" {
+		return nil
+	}
+	err := r.Ask(ctx, card)
+	if e := retry.Of(err); err != nil && (e.Unavailable || e.Class == retry.Stop) {
+		return err
+	}
+	return nil // any answer will do
+}
+
+// outage reports whether D1 was found dead and has not answered an order since.
+func (r *Runner) outage() bool {
+	r.breaker.mu.Lock()
+	defer r.breaker.mu.Unlock()
+	return r.breaker.outage
+}
