@@ -101,6 +101,7 @@ type Reports struct {
 	// when the batch has closed, does not wait for it. The default leaves room
 	// for one edition a day. Default: 20h.
 	ReviseEvery time.Duration `yaml:"revise_every"`
+	Exceptions  Exceptions    `yaml:"exceptions"`
 }
 
 // Notifications is the listener for D1's notifications. Without a listen
