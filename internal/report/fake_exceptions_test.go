@@ -24,7 +24,7 @@ func (m *memory) suspect(o issuance.Order) issuance.Suspect {
 			continue
 		}
 		s.NewsAt = e.At
-		if e.Kind == issuance.KindProduction && e.From != e.To {
+		if e.Kind == issuance.KindProduction && e.Code == "" {
 			s.StatusAt = e.At
 		}
 	}

@@ -39,13 +39,13 @@ const (
 	sqlByRefs = `SELECT ` + orderColumns + ` FROM json_each($1) j CROSS JOIN orders o ON o.ref = j.value ORDER BY j.key`
 
 	// What the histories of some orders say of times. Heads of chains are given
-	// by their place.
-	sqlTimes = `WITH RECURSIVE chain (place, prev, kind, changed, code, at) AS (
-			SELECT j.key, e.prev, e.kind, e.from_value <> e.to_value, e.code, e.at FROM json_each($1) j CROSS JOIN event e ON e.id = j.value
+	// by their place; $2 and $3 are the codes of what is doubtful, not news of production.
+	sqlTimes = `WITH RECURSIVE chain (place, prev, kind, code, at) AS (
+			SELECT j.key, e.prev, e.kind, e.code, e.at FROM json_each($1) j CROSS JOIN event e ON e.id = j.value
 			UNION ALL
-			SELECT c.place, e.prev, e.kind, e.from_value <> e.to_value, e.code, e.at FROM chain c CROSS JOIN event e ON e.id = c.prev)
+			SELECT c.place, e.prev, e.kind, e.code, e.at FROM chain c CROSS JOIN event e ON e.id = c.prev)
 		SELECT place, max(at), coalesce(max(at) FILTER (WHERE kind = 'state'), 0),
-			coalesce(max(at) FILTER (WHERE kind = 'production' AND changed), 0),
+			coalesce(max(at) FILTER (WHERE kind = 'production' AND code <> $2 AND code <> $3), 0),
 			coalesce(min(at) FILTER (WHERE code = $2), 0), coalesce(max(at) FILTER (WHERE code = $3), 0)
 		FROM chain GROUP BY place`
 )
