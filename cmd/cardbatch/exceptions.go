@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"cardbatch/internal/ageing"
 	"cardbatch/internal/app"
 	"cardbatch/internal/config"
+	"cardbatch/internal/exitcode"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/store"
 
@@ -35,9 +38,16 @@ type exceptionView struct {
 
 // exceptions shows what the morning's file would say now.
 func (s *settings) exceptions(cmd *cobra.Command, st *store.Store, f *orderFilter) error {
+	if f.batch != "" || len(f.dispositions) > 0 {
+		return exitcode.Mark(errors.New("look at exceptions: --batch and --state are for other orders"), exitcode.Usage,
+			"--issuer and --limit go with --exceptions")
+	}
 	cfg, err := s.load()
 	if err != nil {
 		return err
+	}
+	if f.issuer != "" && !slices.ContainsFunc(cfg.Issuers, func(i config.Issuer) bool { return i.ID == f.issuer }) {
+		return errNothing("issuer", f.issuer)
 	}
 	views := []exceptionView{}
 	for i := range cfg.Issuers {

@@ -105,8 +105,6 @@ func newOrders(s *settings) *cobra.Command {
 	cmd.Flags().StringVar(&f.issuer, "issuer", "", "only of this `issuer`")
 	cmd.Flags().StringSliceVar(&f.dispositions, "state", nil, "only with these `states` or dispositions: ready, unknown, refused, shipped, ...")
 	cmd.Flags().BoolVar(&f.exceptions, "exceptions", false, "instead, what needs a person as of now, the worst first")
-	cmd.MarkFlagsMutuallyExclusive("exceptions", "state")
-	cmd.MarkFlagsMutuallyExclusive("exceptions", "batch")
 	cmd.Flags().IntVar(&f.limit, "limit", 50, "at most this many; 0 for all")
 	return cmd
 }

@@ -101,7 +101,7 @@ func (l *list) collect(ctx context.Context) error {
 			return fmt.Errorf("look for orders that need a person: %w", err)
 		}
 		if f, ok := l.judge.Order(&s); ok {
-			l.keys = append(l.keys, key{f.Since.UnixMicro(), s.Ref, uint8(f.Kind.rank())}) //nolint:gosec // a dozen kinds
+			l.keys = append(l.keys, key{f.Since.UnixMicro(), s.Ref, uint8(f.Kind.rank())})
 		}
 	}
 	// One that changed while we read may be there twice, in two kinds.
@@ -131,7 +131,7 @@ const slice = 500
 
 func (l *list) orders(ctx context.Context, kind Kind) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		of := uint8(kind.rank()) //nolint:gosec // a dozen kinds
+		of := uint8(kind.rank())
 		from, _ := slices.BinarySearchFunc(l.keys, of, func(k key, rank uint8) int { return cmp.Compare(k.rank, rank) })
 		to, _ := slices.BinarySearchFunc(l.keys, of+1, func(k key, rank uint8) int { return cmp.Compare(k.rank, rank) })
 		for keys := range slices.Chunk(l.keys[from:to], slice) {

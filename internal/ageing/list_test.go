@@ -163,8 +163,8 @@ func TestListStops(t *testing.T) {
 	t.Parallel()
 	for n := range 10 {
 		got := 0
-		for range List(t.Context(), fullShelf(t), testRules(), "bank", moment(t, morning)) {
-			if got++; got > n {
+		for _, err := range List(t.Context(), fullShelf(t), testRules(), "bank", moment(t, morning)) {
+			if got++; err != nil || got > n {
 				break
 			}
 		}

@@ -273,10 +273,10 @@ func controlName(place *Place, d *issuance.Delivery) string {
 // render writes a report's content and returns its control file, still without
 // size and checksum.
 func (r *run) render(ctx context.Context, d *issuance.Delivery, w io.Writer) (Control, error) {
-	switch d.Kind {
-	case issuance.DeliverStatus:
+	if d.Kind == issuance.DeliverStatus {
 		return r.renderStatus(ctx, d, w)
-	case issuance.DeliverExceptions:
+	}
+	if d.Kind == issuance.DeliverExceptions {
 		return r.renderExceptions(ctx, d, w)
 	}
 	b, err := r.store.BatchByNo(ctx, d.Batch) // it may have closed since the plan

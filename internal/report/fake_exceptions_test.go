@@ -2,7 +2,9 @@ package report
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
+	"testing"
 	"time"
 
 	"cardbatch/internal/issuance"
@@ -70,4 +72,11 @@ func (m *memory) ParkedOperations(_ context.Context, issuerID string, before tim
 
 func (m *memory) StrangeWords(context.Context, string) ([]issuance.StrangeWord, error) {
 	return m.words, m.fault("StrangeWords")
+}
+
+func decode(t *testing.T, content []byte, c *Control) {
+	t.Helper()
+	if err := json.Unmarshal(content, c); err != nil {
+		t.Fatal(err)
+	}
 }

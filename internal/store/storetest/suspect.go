@@ -140,7 +140,8 @@ func manySuspects(w *world) {
 	all := collect(w, w.s.Suspects(w.ctx(), w.filter()))
 	w.equal(len(all), n)
 	w.equal(len(w.suspected(w.filter())), n)
-	for range w.s.Suspects(w.ctx(), w.filter()) {
+	for _, err := range w.s.Suspects(w.ctx(), w.filter()) {
+		w.must(err)
 		break // and nothing more is read
 	}
 }
