@@ -35,7 +35,7 @@ type batchView struct {
 	Balanced     bool              `json:"balanced"`
 	Control      *issuance.Control `json:"control,omitempty"`
 
-	Forecast     *forecastView     `json:"forecast,omitempty"` // of its ready orders
+	Forecast *forecastView `json:"forecast,omitempty"` // of its ready orders
 
 	totals issuance.Totals
 }

@@ -9,6 +9,7 @@ import (
 
 	"cardbatch/internal/exitcode"
 	"cardbatch/internal/issuance"
+	"cardbatch/internal/reconcile"
 	"cardbatch/internal/store"
 	"cardbatch/internal/timeline"
 
@@ -29,6 +30,7 @@ type orderView struct {
 	Reason        string     `json:"reason,omitempty"`
 	Attempts      int        `json:"attempts"`
 	OperationID   string     `json:"operation_id,omitempty"`
+	AlsoAs        []string   `json:"other_operation_ids,omitempty"` // D1 took it more than once
 	CorrelationID string     `json:"correlation_id,omitempty"`
 	SubmittedAt   *time.Time `json:"submitted_at,omitempty"`
 	Production    string     `json:"production_status,omitempty"`
@@ -38,8 +40,8 @@ type orderView struct {
 
 func viewOrder(o issuance.Order, batch string) orderView {
 	v := orderView{OrderID: o.OrderID, Batch: batch, Line: o.Line, CardID: o.CardID, ProductID: o.ProductID, MaskedPAN: o.MaskedPAN,
-		State: string(o.State), Disposition: o.Disposition(), Code: string(o.Code), Reason: o.Reason, Attempts: o.Attempts,
-		OperationID: o.OperationID, CorrelationID: o.CorrelationID, Production: string(o.Production.Status),
+		State: string(o.State), Disposition: o.Disposition(), Code: string(reconcile.LineOf(&o).Code), Reason: o.Reason, Attempts: o.Attempts,
+		OperationID: o.OperationID, AlsoAs: o.OtherOperations, CorrelationID: o.CorrelationID, Production: string(o.Production.Status),
 		Carrier: o.Production.Shipment.Carrier, Tracking: o.Production.Shipment.TrackingNumber}
 	if !o.SubmittedAt.IsZero() {
 		v.SubmittedAt = &o.SubmittedAt

@@ -42,7 +42,8 @@ and ends. A second signal ends it at once.`,
 }
 
 func build(cmd *cobra.Command, cfg *config.Config, o app.Options) (*app.App, error) {
-	o.Config, o.Logger, o.Now, o.Version = cfg, logger(cmd, cfg), now, version().Version
+	v := version()
+	o.Config, o.Logger, o.Now, o.Version, o.Revision = cfg, logger(cmd, cfg), now, v.Version, v.Revision
 	return app.New(cmd.Context(), o)
 }
 

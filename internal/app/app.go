@@ -16,6 +16,7 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/notification"
+	"cardbatch/internal/ops"
 	"cardbatch/internal/pgp"
 	"cardbatch/internal/report"
 	"cardbatch/internal/schedule"
@@ -30,12 +31,13 @@ import (
 
 // Options are what an App is built from. Config is required.
 type Options struct {
-	Config  *config.Config
-	Version string // for the log
-	Logger  zerolog.Logger
-	Now     func() time.Time // nil: the system's clock
-	Migrate bool             // bring the store to the program's schema first
-	Listen  bool             // accept notifications, if the configuration says where
+	Config   *config.Config
+	Version  string // for the log and metrics
+	Revision string
+	Logger   zerolog.Logger
+	Now      func() time.Time // nil: the system's clock
+	Migrate  bool             // bring the store to the program's schema first
+	Listen   bool             // accept notifications and show metrics, if the configuration says where
 
 	// Schedule is the clock of the job schedules; zero: Now.
 	Schedule schedule.Clock
@@ -59,6 +61,9 @@ type App struct {
 	scheduler *schedule.Scheduler
 	jobs      []schedule.Job
 	listener  *notification.Server // nil without
+	metrics   *ops.Metrics         // nil without
+	watchers  *ops.Server          // where metrics are shown, nil without
+	pulse     ops.Pulse            // of the scheduler
 
 	mu     sync.Mutex // one run of the stages that need it at a time
 	closes []cleanUp
@@ -90,6 +95,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 			err = errors.Join(err, a.Close())
 		}
 	}()
+
+	if o.Listen && a.cfg.Metrics.Listen != "" {
+		a.metrics = ops.NewMetrics(ops.Build{Version: o.Version, Revision: o.Revision})
+	}
 
 	// The jobs first: a mistake in a file must show before anything is touched.
 	a.jobs, err = LoadJobs(a.cfg)
@@ -172,21 +181,27 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 
 	// The clock that drives it all.
-	scheduleClock := o.Schedule
-	if scheduleClock.Now == nil {
-		scheduleClock.Now = a.now
-	}
+	scheduleClock := a.beating(o.Schedule)
 	a.scheduler, err = schedule.New(schedule.Config{
-		Jobs: a.jobs, Ledger: a.store, Session: session, Log: a.log, Clock: scheduleClock,
+		Jobs: a.jobs, Ledger: a.countedLedger(), Session: session, Log: a.log, Clock: scheduleClock,
 		Stages: map[string]schedule.Stage{
-			schedule.StagePickup: a.pickup,
-			schedule.StageSubmit: a.submit,
-			schedule.StageTrack:  a.track,
-			schedule.StageReport: a.report,
+			schedule.StagePickup:    a.pickup,
+			schedule.StageSubmit:    a.submit,
+			schedule.StageTrack:     a.track,
+			schedule.StageReport:    a.report,
+			schedule.StageRetention: a.erase,
 		},
 	})
 	if err != nil {
 		return nil, err
+	}
+
+	// What those see who watch it, when there is something to see.
+	if a.metrics != nil {
+		if a.watchers, err = a.watch(ctx); err != nil {
+			return nil, err
+		}
+		a.push("metrics listener", a.watchers.Close)
 	}
 	a.log.Debug().Str("version", o.Version).Msg("built")
 	return a, nil

@@ -7,6 +7,8 @@ import (
 
 	"cardbatch/internal/config"
 	"cardbatch/internal/exitcode"
+
+	"github.com/rs/zerolog"
 )
 
 // CheckFiles looks whether the files that a configuration names are there and
@@ -23,7 +25,11 @@ func CheckFiles(cfg *config.Config) error {
 // checkParts makes the parts that are made of files.
 func checkParts(cfg *config.Config) []error {
 	var errs []error
-	if _, _, err := openKeys(cfg.Keys); err != nil {
+	_, fingerprinter, err := openKeys(cfg.Keys)
+	if err == nil {
+		_, err = newOAuth(cfg.Notifications.OAuth, fingerprinter)
+	}
+	if err != nil {
 		errs = append(errs, err)
 	}
 	for _, c := range cfg.Drops {
@@ -35,10 +41,10 @@ func checkParts(cfg *config.Config) []error {
 		errs = append(errs, d.Close())
 	}
 	for _, c := range cfg.Issuers {
-		if _, err := newEncoder(c.D1, cfg.IssuanceProducts()); err != nil {
+		if _, err := newEncoder(c.D1, cfg.IssuanceProducts(), nil); err != nil {
 			errs = append(errs, fmt.Errorf("issuer %s: %w", c.ID, err))
 		}
-		client, err := newClient(c, time.Now)
+		client, err := newClient(c, time.Now, nil, nil)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("issuer %s: %w", c.ID, err))
 			continue
@@ -48,7 +54,7 @@ func checkParts(cfg *config.Config) []error {
 	if _, err := PGPKeys(cfg, time.Now()); err != nil {
 		errs = append(errs, err)
 	}
-	if _, err := serverTLS(cfg.Notifications); err != nil {
+	if _, err := serverTLS(cfg.Notifications, zerolog.Nop()); err != nil {
 		errs = append(errs, fmt.Errorf("notifications: %w", err))
 	}
 	return errs

@@ -2,24 +2,18 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
-	"cardbatch/internal/cardholder"
 	"cardbatch/internal/config"
 	"cardbatch/internal/d1"
 	"cardbatch/internal/drop"
 	"cardbatch/internal/drop/localdir"
 	"cardbatch/internal/drop/sftp"
 	"cardbatch/internal/issuance"
-	"cardbatch/internal/notification"
 	"cardbatch/internal/ratelimit"
 	"cardbatch/internal/sealed"
 	"cardbatch/internal/submit"
@@ -53,11 +47,12 @@ func openDrop(c config.Drop) (drop.Drop, error) {
 // between the stages.
 func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) (*issuer, error) {
 	i := &issuer{Issuer: c}
+	warn := func(err error) { a.log.Warn().Str("issuer", c.ID).Err(err).Msg("D1: somebody should see to this") }
 	var err error
-	if i.encoder, err = newEncoder(c.D1, a.products); err != nil {
+	if i.encoder, err = newEncoder(c.D1, a.products, warn); err != nil {
 		return nil, err
 	}
-	if i.client, err = newClient(c, a.now); err != nil {
+	if i.client, err = newClient(c, a.now, warn, a.observeD1(c.ID)); err != nil {
 		return nil, err
 	}
 	limiter, err := ratelimit.New(a.store, "d1/"+c.ID, ratelimit.Config{
@@ -108,38 +103,32 @@ func askAbout(ctx context.Context, limiter *ratelimit.Limiter, client *d1.Client
 	return err
 }
 
-func newEncoder(c config.D1, products map[string]issuance.Product) (*d1.Encoder, error) {
-	keys := make([]d1.JWEKey, len(c.JWEKeys))
+func newEncoder(c config.D1, products map[string]issuance.Product, warn func(error)) (*d1.Encoder, error) {
+	files := make([]d1.JWEFile, len(c.JWEKeys))
 	for i, k := range c.JWEKeys {
 		path, err := k.File.Path()
-		if err == nil {
-			keys[i], err = d1.LoadJWEKey(path, k.KeyID)
-		}
 		if err != nil {
 			return nil, invalid(err)
 		}
+		files[i] = d1.JWEFile{ID: k.KeyID, Path: path}
 	}
-	e, err := d1.NewEncoder(d1.EncoderConfig{JWEKeys: keys, Products: products})
+	e, err := d1.NewEncoder(d1.EncoderConfig{JWEFiles: files, Products: products, Warn: warn})
 	return e, invalid(err)
 }
 
-func newClient(c config.Issuer, now func() time.Time) (*d1.Client, error) {
+func newClient(c config.Issuer, now func() time.Time, warn func(error), observe func(string, int, time.Duration)) (*d1.Client, error) {
 	keyPath, err := c.D1.Token.KeyFile.Path()
-	if err != nil {
-		return nil, invalid(err)
-	}
-	key, err := d1.LoadSigningKey(keyPath)
 	if err != nil {
 		return nil, invalid(err)
 	}
 	cfg := d1.Config{
 		IssuerID: c.ID, BaseURL: c.D1.BaseURL, TokenURL: c.D1.TokenURL,
-		Token: d1.Token{KeyID: c.D1.Token.KeyID, Key: key, Audience: c.D1.Token.Audience,
+		Token: d1.Token{KeyID: c.D1.Token.KeyID, KeyFile: keyPath, Audience: c.D1.Token.Audience,
 			Subject: c.D1.Token.Subject, Lifetime: c.D1.Token.Lifetime},
-		Timeout: c.D1.RequestTimeout, InFlight: c.Rate.InFlight + c.Submit.Batch.InFlight, Now: now,
+		Timeout: c.D1.RequestTimeout, InFlight: c.Rate.InFlight + c.Submit.Batch.InFlight, Now: now, Warn: warn, Observe: observe,
 	}
 	if u, err := url.Parse(c.D1.BaseURL); err == nil && u.Scheme == "https" {
-		if cfg.TLS, err = clientTLS(c.D1.TLS); err != nil {
+		if cfg.TLSFiles, err = tlsFiles(c.D1.TLS); err != nil {
 			return nil, invalid(err)
 		}
 	}
@@ -147,70 +136,9 @@ func newClient(c config.Issuer, now func() time.Time) (*d1.Client, error) {
 	return client, invalid(err)
 }
 
-func clientTLS(c config.TLS) (*tls.Config, error) {
+func tlsFiles(c config.TLS) (d1.TLSFiles, error) {
 	cert, err1 := c.CertFile.Path()
 	key, err2 := c.KeyFile.Path()
 	ca, err3 := c.CAFile.Path()
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return nil, err
-	}
-	return d1.LoadTLS(d1.TLSFiles{Cert: cert, Key: key, CA: ca})
-}
-
-// listen binds the address for notifications; Serve answers there.
-func (a *App) listen(ctx context.Context, ring *sealed.Keyring, fingerprinter *cardholder.Fingerprinter) (*notification.Server, error) {
-	c := a.cfg.Notifications
-	ids := make([]string, len(a.cfg.Issuers))
-	for n, i := range a.cfg.Issuers {
-		ids[n] = i.ID
-	}
-	receiver, err := notification.New(
-		notification.Config{Issuers: ids, MaxBody: int64(c.MaxBody), MaxInFlight: c.MaxInFlight, Timeout: c.Timeout / 2},
-		notification.Deps{Store: a.store, Parse: d1.ParseOperations, Sealer: ring, Digest: fingerprinter.Content, Now: a.now, Log: a.log})
-	if err != nil {
-		return nil, invalid(err)
-	}
-	tlsConfig, err := serverTLS(c)
-	if err != nil {
-		return nil, invalid(fmt.Errorf("set up TLS for notifications: %w", err))
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/", receiver)
-	server, err := notification.Listen(ctx, notification.ServerConfig{
-		Addr: c.Listen, TLS: tlsConfig, Handler: mux, ReadTimeout: c.Timeout, WriteTimeout: 2 * c.Timeout,
-		DrainLimit: min(listenerDrain, a.cfg.DrainTimeout), Log: a.log,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listen for notifications: %w", err)
-	}
-	return server, nil
-}
-
-func serverTLS(c config.Notifications) (*tls.Config, error) {
-	if c.CertFile == "" {
-		return nil, nil //nolint:nilnil // plain HTTP
-	}
-	certPEM, err1 := c.CertFile.Read()
-	keyPEM, err2 := c.KeyFile.Read()
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
-	}
-	cert, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		return nil, err
-	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	if c.ClientCAFile == "" {
-		return cfg, nil
-	}
-	ca, err := c.ClientCAFile.Read()
-	if err != nil {
-		return nil, err
-	}
-	cfg.ClientCAs = x509.NewCertPool()
-	if !cfg.ClientCAs.AppendCertsFromPEM(ca) {
-		return nil, fmt.Errorf("client_ca_file %s holds no certificate", string(c.ClientCAFile))
-	}
-	cfg.ClientAuth = tls.RequireAndVerifyClientCert
-	return cfg, nil
+	return d1.TLSFiles{Cert: cert, Key: key, CA: ca}, errors.Join(err1, err2, err3)
 }

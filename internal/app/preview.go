@@ -10,6 +10,7 @@ import (
 	"cardbatch/internal/config"
 	"cardbatch/internal/drop"
 	"cardbatch/internal/exitcode"
+	"cardbatch/internal/issuance"
 	"cardbatch/internal/schedule"
 	"cardbatch/internal/store"
 )
@@ -43,7 +44,12 @@ func Preview(ctx context.Context, cfg *config.Config, name string, now func() ti
 	if err != nil {
 		return nil, err
 	}
-	dues, err := previewStore(ctx, cfg, s, jobs[i])
+	var dues []Due
+	if jobs[i].Stage == schedule.StageRetention {
+		dues, err = previewRetention(ctx, cfg.Retention, s, now())
+	} else {
+		dues, err = previewStore(ctx, cfg, s, jobs[i])
+	}
 	return dues, errors.Join(err, s.Close())
 }
 
@@ -83,6 +89,18 @@ func countFiles(s config.Source, entries []drop.Entry) []Due {
 		dues = append(dues, Due{s.Name, what, waiting})
 	}
 	return dues
+}
+
+func previewRetention(ctx context.Context, cfg config.Retention, s *store.Store, now time.Time) ([]Due, error) {
+	var dues []Due
+	for _, kind := range issuance.Erasables() {
+		n, err := s.CountErasable(ctx, kind, now.Add(-keep(cfg)[kind]))
+		if err != nil {
+			return nil, err
+		}
+		dues = append(dues, Due{"all", string(kind) + " to erase", n})
+	}
+	return dues, nil
 }
 
 func previewStore(ctx context.Context, cfg *config.Config, s *store.Store, job schedule.Job) ([]Due, error) {

@@ -47,11 +47,18 @@ func (a *App) Serve(ctx context.Context) error {
 			listening <- a.listener.Serve(ctx)
 		}()
 	}
+	if a.watchers != nil {
+		go a.showMetrics()
+	}
 	running := make(chan struct{})
 	go func() {
 		defer close(running)
 		a.scheduler.Run(ctx)
 	}()
+	if every := ops.Watchdog(); every > 0 {
+		a.pulse.Beat(time.Now())
+		go a.feedWatchdog(ctx, every)
+	}
 	a.tell(ops.Ready)
 	a.log.Info().Msg("ready")
 	<-ctx.Done()
@@ -85,6 +92,23 @@ func (a *App) drain(running <-chan struct{}) error {
 func (a *App) tell(state string) {
 	if err := ops.Notify(state); err != nil {
 		a.log.Warn().Err(err).Msg("systemd was not told")
+	}
+}
+
+// feedWatchdog tells systemd that the daemon is alive for as long as its
+// scheduler is: when it hangs, systemd starts the daemon again.
+func (a *App) feedWatchdog(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(min(every, loopLimit/4))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if !a.pulse.Stopped(time.Now(), loopLimit) {
+				a.tell(ops.Alive)
+			}
+		}
 	}
 }
 

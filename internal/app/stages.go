@@ -13,6 +13,7 @@ import (
 	"cardbatch/internal/intake"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/report"
+	"cardbatch/internal/retention"
 	"cardbatch/internal/schedule"
 	"cardbatch/internal/store"
 	"cardbatch/internal/submit"
@@ -36,6 +37,7 @@ func (a *App) pickup(ctx context.Context, task schedule.Task) (schedule.Result, 
 		return schedule.Result{}, err
 	}
 	sum, err := stage.RunOnce(ctx)
+	a.countFiles(sum)
 	return schedule.Result{Summary: sum, Rejected: sum.HasRejects(), Idle: sum.Files == 0 && sum.Released == 0}, classify(err)
 }
 
@@ -198,6 +200,24 @@ func (a *App) reportConfig(sel schedule.Selection) report.Config {
 // place names a directory for ever: deliveries are stored under it.
 func (a *App) place(dropName, dir, envelope string) report.Place {
 	return report.Place{Name: dropName + ":" + dir, Dir: dir, Drop: a.drops[dropName], Envelope: a.envelopes[envelope]}
+}
+
+// erase erases what is no longer needed.
+func (a *App) erase(ctx context.Context, _ schedule.Task) (schedule.Result, error) {
+	stage, err := retention.New(retention.Config{Keep: keep(a.cfg.Retention)}, retention.Deps{Store: a.store, Now: a.now, Log: a.log})
+	if err != nil {
+		return schedule.Result{}, invalid(err)
+	}
+	sum, err := stage.RunOnce(ctx)
+	return schedule.Result{Summary: sum, Idle: sum.Total() == 0}, classify(err)
+}
+
+func keep(c config.Retention) retention.Keep {
+	days := func(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
+	return retention.Keep{
+		issuance.ErasePayloads: days(c.PayloadDays), issuance.EraseNotifications: days(c.NotificationDays),
+		issuance.EraseParked: days(c.NotificationDays), issuance.EraseIdleRuns: days(c.IdleRunDays), issuance.EraseRuns: days(c.RunDays),
+	}
 }
 
 // classify marks the error of a stage with its exit code.

@@ -53,7 +53,7 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, change ...func(*d1sim.Config)) *world {
 	t.Helper()
 	w := &world{dir: t.TempDir(), log: &lockedBuffer{}}
 	for _, dir := range []string{"jobs", "drop/drop", "drop/archive", "drop/quarantine", "drop/reports"} {
@@ -80,11 +80,15 @@ func newWorld(t *testing.T) *world {
 	}
 
 	var err error
-	w.sim, err = d1sim.New(d1sim.Config{
+	simulated := d1sim.Config{
 		Issuers: []d1sim.Issuer{{ID: issuerID, JWTKeys: map[string]*ecdsa.PublicKey{"t1": &token.PublicKey},
 			JWEKeys: map[string]*ecdsa.PrivateKey{"j1": jwe}}},
 		Settings: d1sim.Settings{Day: 5 * time.Millisecond},
-	})
+	}
+	for _, c := range change {
+		c(&simulated)
+	}
+	w.sim, err = d1sim.New(simulated)
 	must(t, err)
 	w.sim.Start(t.Context())
 	t.Cleanup(w.sim.Close)
@@ -188,7 +192,11 @@ func (w *world) start(t *testing.T) (a *app.App, stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Serve(ctx) }()
-	must(t, w.sim.Adjust(func(s *d1sim.Settings) { s.NotificationURL = "http://" + a.Addr().String() }))
+	scheme := "http://"
+	if w.cfg.Notifications.CertFile != "" {
+		scheme = "https://"
+	}
+	must(t, w.sim.Adjust(func(s *d1sim.Settings) { s.NotificationURL = scheme + a.Addr().String() }))
 	var once sync.Once
 	stop = func() {
 		once.Do(func() {

@@ -33,6 +33,7 @@ func (p *goPackage) rel() string { return strings.TrimPrefix(p.ImportPath, modul
 // through each other's code, so that each can be stopped, repeated and tested alone.
 var stages = []string{
 	"internal/intake", "internal/submit", "internal/track", "internal/notification", "internal/report",
+	"internal/retention",
 }
 
 // only lists who may import something. A package not named here may not.
@@ -54,6 +55,8 @@ var only = []struct {
 	{"github.com/rickar/cal/...", []string{"internal/calendar"}, "whose holidays there are is one package's business"},
 	{"github.com/robfig/cron/v3", []string{"internal/schedule"}, "cron parses and triggers; correctness is in the ledger"},
 	{"github.com/goccy/go-yaml", []string{"internal/strictyaml", "internal/d1/d1sim/...", "cmd/d1sim"}, "there is one way to read what operators write"},
+	{"github.com/prometheus/...", []string{"internal/ops"}, "others declare the one or two methods they count by"},
+	{"github.com/coreos/go-systemd/v22/...", []string{"internal/ops"}, "systemd is the machine's business"},
 	{"github.com/spf13/cobra", []string{"cmd/cardbatch", "cmd/d1sim", "cmd/demo"}, "the command line is a shell around app"},
 	{module + "/internal/app", []string{"cmd/..."}, "wiring is used by programs only"},
 	{module + "/internal/d1/d1sim/...", []string{"internal/d1/d1sim/...", "cmd/d1sim", "cmd/demo"}, "the simulator is never linked into cardbatch"},

@@ -171,26 +171,30 @@ func TestCutOff(t *testing.T) {
 			Days: calendar.Days{Country: "US", DaysOff: weekend()}}
 	}
 	type phase struct {
-		normal, urgent, late bool
-		until                string
+		normal, urgent bool
+		until          string
 	}
 	for name, c := range map[string]struct {
 		hours calendar.Hours
 		at    string
 		want  phase
 	}{
-		"before":                          {calendar.Hours{CutOff: cutOff(true, false)}, "2026-03-02T16:59-06:00", phase{true, true, false, "2026-03-02T17:00-06:00"}},
-		"waits to midnight, the center's": {calendar.Hours{CutOff: cutOff(true, false)}, "2026-03-02T17:00-06:00", phase{false, true, true, "2026-03-03T00:00-06:00"}},
-		"all wait":                        {calendar.Hours{CutOff: cutOff(true, true)}, "2026-03-02T18:00-06:00", phase{false, false, true, "2026-03-03T00:00-06:00"}},
-		"all go":                          {calendar.Hours{CutOff: cutOff(false, false)}, "2026-03-02T18:00-06:00", phase{true, true, true, "2026-03-03T00:00-06:00"}},
-		"over a weekend":                  {calendar.Hours{CutOff: cutOff(true, false)}, "2026-03-06T18:00-06:00", phase{false, true, true, "2026-03-09T00:00-05:00"}},
-		"over a holiday":                  {calendar.Hours{CutOff: cutOff(true, false)}, "2026-11-25T18:00-06:00", phase{false, true, true, "2026-11-27T00:00-06:00"}},
+		"before":                          {calendar.Hours{CutOff: cutOff(true, false)}, "2026-03-02T16:59-06:00", phase{true, true, "2026-03-02T17:00-06:00"}},
+		"waits to midnight, the center's": {calendar.Hours{CutOff: cutOff(true, false)}, "2026-03-02T17:00-06:00", phase{false, true, "2026-03-03T00:00-06:00"}},
+		"all wait":                        {calendar.Hours{CutOff: cutOff(true, true)}, "2026-03-02T18:00-06:00", phase{false, false, "2026-03-03T00:00-06:00"}},
+		"all go":                          {calendar.Hours{CutOff: cutOff(false, false)}, "2026-03-02T18:00-06:00", phase{true, true, ""}},
+		"over a weekend":                  {calendar.Hours{CutOff: cutOff(true, false)}, "2026-03-06T18:00-06:00", phase{false, true, "2026-03-09T00:00-05:00"}},
+		"over a holiday":                  {calendar.Hours{CutOff: cutOff(true, false)}, "2026-11-25T18:00-06:00", phase{false, true, "2026-11-27T00:00-06:00"}},
 		// 00:00 in Chicago is 07:00 in Paris: the window is closed by then.
-		"in the night's window, before": {calendar.Hours{Windows: night, Zone: paris, CutOff: cutOff(true, false)}, "2026-03-02T22:00+01:00", phase{true, true, false, "2026-03-03T00:00+01:00"}},
-		"in the night's window, after":  {calendar.Hours{Windows: night, Zone: paris, CutOff: cutOff(true, false)}, "2026-03-03T01:00+01:00", phase{false, true, true, "2026-03-03T06:00+01:00"}},
+		"in the night's window, before": {calendar.Hours{Windows: night, Zone: paris, CutOff: cutOff(true, false)}, "2026-03-02T22:00+01:00", phase{true, true, "2026-03-03T00:00+01:00"}},
+		"in the night's window, after":  {calendar.Hours{Windows: night, Zone: paris, CutOff: cutOff(true, false)}, "2026-03-03T01:00+01:00", phase{false, true, "2026-03-03T06:00+01:00"}},
 	} {
 		p := c.hours.At(moment(t, c.at))
-		if got := (phase{p.Normal, p.Urgent, p.Late, c.want.until}); got != c.want || !p.Until.Equal(moment(t, c.want.until)) {
+		var until time.Time
+		if c.want.until != "" {
+			until = moment(t, c.want.until)
+		}
+		if got := (phase{p.Normal, p.Urgent, c.want.until}); got != c.want || !p.Until.Equal(until) {
 			t.Errorf("%s: %+v until %v, want %+v", name, got, p.Until.In(chicago), c.want)
 		}
 	}
@@ -248,13 +252,13 @@ func TestPhasesHold(t *testing.T) {
 			rt.Fatalf("a phase from %v to %v", start, end)
 		}
 		within := start.Add(time.Duration(rapid.Float64Range(0, 0.999).Draw(rt, "share") * float64(end.Sub(start))))
-		if got := h.At(within); got.Normal != p.Normal || got.Urgent != p.Urgent || got.Late != p.Late {
+		if got := h.At(within); got.Normal != p.Normal || got.Urgent != p.Urgent {
 			rt.Fatalf("at %v %+v, at %v %+v", start, p, within, got)
 		}
 		if p.Until.IsZero() {
 			return
 		}
-		if next := h.At(p.Until); next.Normal == p.Normal && next.Urgent == p.Urgent && next.Late == p.Late {
+		if next := h.At(p.Until); next.Normal == p.Normal && next.Urgent == p.Urgent {
 			rt.Fatalf("nothing changes at %v: %+v", p.Until, next)
 		}
 	})

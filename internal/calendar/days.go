@@ -46,7 +46,7 @@ func Countries() []string {
 }
 
 // holidays are the national holidays of a country, nil of one not known.
-func holidays(country string) []*cal.Holiday { //nolint:cyclop // a table; as a map it would be built for every day
+func holidays(country string) []*cal.Holiday { //nolint:cyclop,funlen // a table; as a map it would be built for every day
 	switch country {
 	case "AT":
 		return at.Holidays

@@ -30,11 +30,10 @@ type Hours struct {
 	CutOff  *CutOff        // nil: none
 }
 
-// Phase is a stretch of time in which nothing changes.
+// Phase is a stretch of time in which the same orders may be sent.
 type Phase struct {
 	Normal bool      // orders that are not urgent may be sent
 	Urgent bool      // urgent ones may
-	Late   bool      // what is ordered counts for a later day of production
 	Until  time.Time // when it ends; zero when it goes on for more than a month
 }
 
@@ -55,6 +54,9 @@ func (h *Hours) Check(now time.Time) error {
 // At returns the phase that a moment is in.
 func (h *Hours) At(t time.Time) Phase {
 	p := h.flags(t)
+	if len(h.Windows) == 0 && (h.CutOff == nil || !h.CutOff.Wait && !h.CutOff.UrgentWait) {
+		return p
+	}
 	for from, ok := h.change(t); ok; from, ok = h.change(from) {
 		if next := h.flags(from); next != p {
 			p.Until = from
@@ -104,9 +106,8 @@ func (h *Hours) flags(t time.Time) Phase {
 	}
 	late := h.CutOff != nil && h.CutOff.late(t)
 	return Phase{
-		Normal: open && !(late && h.CutOff.Wait),
-		Urgent: open && !(late && h.CutOff.UrgentWait),
-		Late:   late,
+		Normal: open && (!late || !h.CutOff.Wait),
+		Urgent: open && (!late || !h.CutOff.UrgentWait),
 	}
 }
 

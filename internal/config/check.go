@@ -97,8 +97,10 @@ func (cfg *Config) check(c checker) {
 	c.oneOf("log.format", cfg.Log.Format, "json", "console")
 	or(c, "reports.revise_every", &cfg.Reports.ReviseEvery, 20*time.Hour)
 	cfg.Reports.Exceptions.check(c, "reports.exceptions")
+	cfg.Retention.check(c)
 	cfg.Keys.check(c)
 	cfg.Notifications.check(c)
+	cfg.Metrics.check(c, cfg.Notifications.Listen)
 	cfg.checkLists(c)
 }
 
@@ -127,6 +129,13 @@ func (cfg *Config) checkLists(c checker) {
 	cfg.checkCrossedDirectories(c)
 }
 
+func (r *Retention) check(c checker) {
+	or(c, "retention.payload_days", &r.PayloadDays, 30)
+	or(c, "retention.notification_days", &r.NotificationDays, 90)
+	or(c, "retention.run_days", &r.RunDays, 400)
+	or(c, "retention.idle_run_days", &r.IdleRunDays, 7)
+}
+
 func (k *Keys) check(c checker) {
 	need(c, "keys.fingerprint_file", k.FingerprintFile)
 	c.atLeastOne("keys.sealing.keys", len(k.Sealing.Keys))
@@ -138,26 +147,6 @@ func (k *Keys) check(c checker) {
 	isCurrent := func(key SealingKey) bool { return key.ID == k.Sealing.Current }
 	if need(c, "keys.sealing.current", k.Sealing.Current) && !slices.ContainsFunc(k.Sealing.Keys, isCurrent) {
 		c.Problem("keys.sealing.current", "%q is not among keys.sealing.keys", k.Sealing.Current)
-	}
-}
-
-func (n *Notifications) check(c checker) {
-	or(c, "notifications.max_body", &n.MaxBody, 5<<20)
-	or(c, "notifications.max_in_flight", &n.MaxInFlight, 64)
-	or(c, "notifications.timeout", &n.Timeout, 15*time.Second)
-	c.pair("notifications", n.CertFile, n.KeyFile)
-	if n.ClientCAFile != "" && n.CertFile == "" {
-		c.Problem("notifications.client_ca_file", "needs cert_file and key_file: client certificates exist in TLS only")
-	}
-	if n.Listen == "" {
-		return
-	}
-	host, _, err := net.SplitHostPort(n.Listen)
-	switch {
-	case err != nil:
-		c.Problem("notifications.listen", "%q is not an address; write host:port", n.Listen)
-	case n.CertFile == "" && !n.PlainHTTP && !loopback(host):
-		c.Problem("notifications.listen", "needs cert_file and key_file: plain HTTP is for loopback addresses; say plain_http: true when a proxy ends TLS")
 	}
 }
 

@@ -59,6 +59,8 @@ type Config struct {
 	Sources       []Source      `yaml:"sources"`
 	Reports       Reports       `yaml:"reports"`
 	Notifications Notifications `yaml:"notifications"`
+	Metrics       Metrics       `yaml:"metrics"`
+	Retention     Retention     `yaml:"retention"`
 }
 
 // Log says what is logged to standard error, and how.
@@ -104,28 +106,20 @@ type Reports struct {
 	Exceptions  Exceptions    `yaml:"exceptions"`
 }
 
-// Notifications is the listener for D1's notifications. Without a listen
-// address there is none, and progress is only known by asking D1.
-type Notifications struct {
-	// Listen is the address, host:port. Default: empty, no listener.
-	Listen string `yaml:"listen"`
-	// CertFile and KeyFile are the listener's certificate chain and private key,
-	// PEM. Without them it speaks plain HTTP, which is allowed on a loopback
-	// address only, unless PlainHTTP says that a proxy ends TLS.
-	CertFile File `yaml:"cert_file"`
-	KeyFile  File `yaml:"key_file"`
-	// ClientCAFile holds the PEM certificates of the authorities whose client
-	// certificates are accepted. Default: empty, no client certificate is asked for.
-	ClientCAFile File `yaml:"client_ca_file"`
-	// PlainHTTP allows plain HTTP on any address. Default: false.
-	PlainHTTP bool `yaml:"plain_http"`
-	// MaxBody bounds one notification. Default: 5MiB.
-	MaxBody Size `yaml:"max_body"`
-	// MaxInFlight bounds the notifications handled at the same time; more are
-	// answered 503, and D1 sends them again. Default: 64.
-	MaxInFlight int `yaml:"max_in_flight"`
-	// Timeout bounds reading and answering one notification. Default: 15s.
-	Timeout time.Duration `yaml:"timeout"`
+// Retention says how many days what is no longer needed is kept before the
+// retention job erases it. Orders, events, totals and what was delivered stay.
+type Retention struct {
+	// PayloadDays is how long the sealed requests of refused and cancelled
+	// orders are kept after their batch has settled: until then they can be sent
+	// again. Those of orders that D1 has go at once. Default: 30.
+	PayloadDays int `yaml:"payload_days"`
+	// NotificationDays is how long the sealed bodies of D1's notifications are
+	// kept. What they said is applied and stays. Default: 90.
+	NotificationDays int `yaml:"notification_days"`
+	// RunDays is how long the runs of jobs are kept in the ledger. Default: 400.
+	RunDays int `yaml:"run_days"`
+	// IdleRunDays is the same for runs that found nothing to do. Default: 7.
+	IdleRunDays int `yaml:"idle_run_days"`
 }
 
 // Load reads, completes and checks the configuration file. The error is a

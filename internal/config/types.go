@@ -116,6 +116,10 @@ func walkFiles(v reflect.Value, key string, visit func(string, *File)) {
 			}
 			walkFiles(v.Field(i), name, visit)
 		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			walkFiles(v.Elem(), key, visit)
+		}
 	case reflect.Slice:
 		for i := range v.Len() {
 			walkFiles(v.Index(i), fmt.Sprintf("%s[%d]", key, i), visit)

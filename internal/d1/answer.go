@@ -30,6 +30,7 @@ const (
 type answer struct {
 	status     int
 	retryAfter string
+	date       string // by D1's clock
 	body       []byte
 }
 
@@ -38,7 +39,7 @@ type answer struct {
 func readAnswer(resp *http.Response, limit int64) answer {
 	defer resp.Body.Close() //nolint:errcheck // nothing is lost
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, limit))
-	return answer{status: resp.StatusCode, retryAfter: resp.Header.Get("Retry-After"), body: body}
+	return answer{status: resp.StatusCode, retryAfter: resp.Header.Get("Retry-After"), date: resp.Header.Get("Date"), body: body}
 }
 
 // accepted reads the answer to an order. 202 with any JSON object, and another

@@ -115,6 +115,7 @@ func (b *Batches) Order(ctx context.Context, correlationID string, orders []Batc
 		return reply, nil
 	}
 	a, err := b.client.call(ctx, message{
+		endpoint:      EndpointBatch,
 		method:        http.MethodPost,
 		url:           b.url,
 		correlationID: correlationID,

@@ -47,10 +47,7 @@ func (l *batchItems) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	var raw []json.RawMessage
-	if json.Unmarshal(b, &raw) != nil {
-		l.items = nil
-		return nil // not a list: it names nobody
-	}
+	_ = json.Unmarshal(b, &raw) // what is not a list names nobody
 	l.items = make([]batchItem, len(raw))
 	for i := range raw {
 		if json.Unmarshal(raw[i], &l.items[i]) != nil {

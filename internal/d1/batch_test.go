@@ -38,10 +38,8 @@ func batches(t *testing.T, c *d1.Client, cfg d1.BatchConfig) *d1.Batches {
 func fates(reply d1.BatchReply) []string {
 	words := make([]string, len(reply.Results))
 	for i, r := range reply.Results {
-		switch e := retry.Of(r.Err); {
-		case e == nil:
-			words[i] = "accepted " + r.OperationID
-		default:
+		words[i] = "accepted " + r.OperationID
+		if e := retry.Of(r.Err); e != nil {
 			words[i] = e.Class.String() + " " + e.Code
 		}
 		words[i] = strings.TrimSpace(words[i])
@@ -85,7 +83,7 @@ func TestBatchBodyIsNoLongerThanStated(t *testing.T) {
 	var got int64
 	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 		got, _ = io.Copy(io.Discard, r.Body)
-		w.WriteHeader(202)
+		w.WriteHeader(http.StatusAccepted)
 	})
 	b := batches(t, f.client(t), d1.BatchConfig{Answer: d1.BatchAsAWhole})
 	orders := batchOf(d1.MaxBatch)
@@ -241,7 +239,7 @@ func TestBatchConfigIsChecked(t *testing.T) {
 // A batch is written once at most, whatever happens to its connection.
 func TestABatchIsSentOnce(t *testing.T) {
 	t.Parallel()
-	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+	f := newFake(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		panic(http.ErrAbortHandler)
 	})

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -56,9 +57,9 @@ func TestOnceBodyIsNotReadAfterTheEnd(t *testing.T) {
 // is taken from the environment.
 func TestTransportHasNoSurprises(t *testing.T) {
 	t.Parallel()
-	tr := newTransport(Config{InFlight: 8})
-	if tr.HTTP2.SendPingTimeout == 0 || tr.HTTP2.PingTimeout == 0 {
-		t.Error("idle HTTP/2 connections are not probed")
+	tr := newTransport(Config{InFlight: 8}, clientTLS(Config{}, nil))
+	if h := tr.HTTP2; h.SendPingTimeout != 15*time.Second || h.PingTimeout != 5*time.Second {
+		t.Errorf("a dead HTTP/2 connection is found after %v and %v", h.SendPingTimeout, h.PingTimeout)
 	}
 	if tr.Proxy != nil || tr.MaxConnsPerHost != 9 || !tr.ForceAttemptHTTP2 {
 		t.Error("the transport is not ours")

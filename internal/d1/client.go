@@ -22,7 +22,12 @@ type Config struct {
 	BaseURL  string // https://api.d1.thalescloud.io/banking/v1
 	TokenURL string // https://api.d1.thalescloud.io/authz/v1/oauth2/token
 	Token    Token
-	TLS      *tls.Config // see [LoadTLS]; nil: the system's roots and no client certificate
+	// TLSFiles are read again when they change: each new connection uses what
+	// they hold at that moment.
+	TLSFiles TLSFiles
+	// TLS is a fixed configuration instead. With neither, the system's roots are
+	// trusted and no client certificate is shown.
+	TLS *tls.Config
 
 	// Timeout bounds one call, token included. It should be longer than D1's
 	// own, so that D1 gives up first. Default 35 s.
@@ -38,6 +43,17 @@ type Config struct {
 	UnknownCard []string
 	// Now is the clock. Default [time.Now].
 	Now func() time.Time
+	// Warn is told, once each, of what somebody should see to although the work
+	// goes on: a new certificate or key that cannot be used, a clock that is
+	// wrong. It holds no secrets. It must not block; nil: nobody is told.
+	Warn func(error)
+	// Observe is told of every request: its endpoint, one of Endpoint…, the HTTP
+	// status, 0 without an answer, and how long it took to come. It must not
+	// block; nil: nobody is told.
+	Observe func(endpoint string, status int, took time.Duration)
+
+	timing *timing  // for tests
+	dial   dialFunc // for tests
 }
 
 const (
@@ -57,6 +73,7 @@ type Client struct {
 	cfg       Config
 	cards     string // URL prefix up to and with physicalCards/
 	transport *http.Transport
+	identity  *identity // nil: fixed
 	tokens    *tokens
 }
 
@@ -84,17 +101,30 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Client{
-		cfg:       cfg,
-		cards:     base + "/issuers/" + url.PathEscape(cfg.IssuerID) + "/physicalCards/",
-		transport: newTransport(cfg),
+	c := &Client{cfg: cfg, cards: base + "/issuers/" + url.PathEscape(cfg.IssuerID) + "/physicalCards/"}
+	if cfg.TLSFiles != (TLSFiles{}) {
+		if c.identity, err = newIdentity(cfg.TLSFiles, cfg.Warn); err != nil {
+			return nil, fmt.Errorf("configure D1 client: %w", err)
+		}
 	}
+	c.transport = newTransport(cfg, clientTLS(cfg, c.identity))
 	source, err := newGrant(cfg, c.transport)
 	if err != nil {
 		return nil, fmt.Errorf("configure D1 client: %w", err)
 	}
 	c.tokens = &tokens{source: source, now: cfg.Now}
 	return c, nil
+}
+
+// Certificates returns the certificates in use of [Config.TLSFiles], our own
+// first. It looks whether the files have changed, so that a bad new one is told
+// to [Config.Warn] before a connection needs it. With the system's roots there
+// is nothing to say of those.
+func (c *Client) Certificates() []Certificate {
+	if c.identity == nil {
+		return nil
+	}
+	return c.identity.certificates()
 }
 
 // endpoint checks a configured URL and returns it without a final slash.
@@ -142,6 +172,7 @@ func (c *Client) Order(ctx context.Context, call Call) (string, error) {
 		return "", &retry.Error{Class: retry.Refused, Code: codeBadCardID, Reason: "not sent"}
 	}
 	a, err := c.call(ctx, message{
+		endpoint:      EndpointOrder,
 		method:        http.MethodPost,
 		url:           c.cards + call.CardID + "/operations:production",
 		correlationID: call.CorrelationID,
@@ -162,6 +193,7 @@ func (c *Client) ProductionStatus(ctx context.Context, cardID, correlationID str
 		return nil, &retry.Error{Class: retry.Refused, Code: codeBadCardID, Reason: "not sent"}
 	}
 	a, err := c.call(ctx, message{
+		endpoint:      EndpointStatus,
 		method:        http.MethodGet,
 		url:           c.cards + cardID + "/productionStatus",
 		correlationID: correlationID,
@@ -210,6 +242,7 @@ func (c *Client) Probe(ctx context.Context) error {
 
 // message is one request, as often as it has to be sent.
 type message struct {
+	endpoint                   string // for those who count; see Endpoints
 	method, url, correlationID string
 	body                       []byte
 	limit                      int64 // most bytes of the answer to read
@@ -230,7 +263,7 @@ func (c *Client) call(ctx context.Context, m message) (answer, error) {
 }
 
 // do sends a message with a token, and again with a new one when D1's gate
-// turns the first one away.
+// turns the first one away. That is no second order: 401 comes from the gate.
 func (c *Client) do(ctx context.Context, m message) (answer, error) {
 	for again := false; ; again = true {
 		token, err := c.tokens.get(ctx)
@@ -241,17 +274,21 @@ func (c *Client) do(ctx context.Context, m message) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		if a.status != http.StatusUnauthorized || again {
+		if a.status != http.StatusUnauthorized {
+			token.worked.Store(true)
 			return a, nil
 		}
-		c.tokens.reject(token)
+		if again || !c.tokens.reject(token) {
+			return a, nil
+		}
 	}
 }
 
 // send writes the request and reads the answer. It goes to the transport
 // itself: an http.Client would follow redirects.
 func (c *Client) send(ctx context.Context, m message, token *bearer) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, m.method, m.url, nil)
+	var path route
+	req, err := http.NewRequestWithContext(path.trace(ctx), m.method, m.url, nil)
 	if err != nil {
 		return answer{}, retry.Transport(fmt.Errorf("build request: %w", err), false)
 	}
@@ -266,9 +303,12 @@ func (c *Client) send(ctx context.Context, m message, token *bearer) (answer, er
 		req.Header["Content-Type"] = []string{"application/json"}
 		req.Body, req.ContentLength = body, int64(len(m.body))
 	}
+	started := time.Now()
 	resp, err := c.transport.RoundTrip(req)
+	c.cfg.observe(m.endpoint, resp, started)
 	if err != nil {
-		return answer{}, retry.Transport(fmt.Errorf("call D1: %w", err), body.seal())
+		return answer{}, retry.Failed(path.event(err, body.seal()), fmt.Errorf("call D1: %w", err))
 	}
+	path.answered()
 	return readAnswer(resp, m.limit), nil
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync/atomic"
+	"time"
 
 	"cardbatch/internal/cardholder"
 	"cardbatch/internal/issuance"
@@ -17,6 +19,13 @@ type EncoderConfig struct {
 	// others are known so that a ready-made JWE may use them during a change
 	// of keys.
 	JWEKeys []JWEKey
+	// JWEFiles name the files of the keys instead. They are read again when
+	// they change; while one of them is bad the old keys stay in use.
+	JWEFiles []JWEFile
+	// Warn is told, once, of a new key that cannot be used. nil: nobody is.
+	Warn func(error)
+	// Now is the clock. Default [time.Now].
+	Now func() time.Time
 	// Products are the card programs by cardProductId.
 	Products map[string]issuance.Product
 }
@@ -29,28 +38,90 @@ const (
 	shipIndividual = "INDIVIDUAL"
 )
 
+// lookEvery is how often the files of keys are looked at: an order takes less
+// time than that would.
+const lookEvery = 2 * time.Second
+
 // Encoder builds the bodies of orders. It is safe for concurrent use.
 type Encoder struct {
-	sealer   *sealer
+	files    *reread[*sealer] // nil: the keys are fixed
+	sealer   atomic.Pointer[sealer]
+	looked   atomic.Int64 // when at the files, Unix time in nanoseconds
+	now      func() time.Time
 	products map[string]issuance.Product
 }
 
 // NewEncoder checks the configuration and returns an encoder.
 func NewEncoder(cfg EncoderConfig) (*Encoder, error) {
-	if len(cfg.JWEKeys) == 0 {
-		return nil, errors.New("configure D1 encoder: no JWE key")
+	e := &Encoder{products: maps.Clone(cfg.Products), now: cfg.Now}
+	if e.now == nil {
+		e.now = time.Now
 	}
-	e := &Encoder{products: maps.Clone(cfg.Products)}
-	for i, key := range cfg.JWEKeys {
+	var first *sealer
+	var err error
+	switch {
+	case len(cfg.JWEKeys) > 0 && len(cfg.JWEFiles) > 0:
+		err = errors.New("JWE keys are either given or in files")
+	case len(cfg.JWEFiles) > 0:
+		paths := make([]string, len(cfg.JWEFiles))
+		for i, f := range cfg.JWEFiles {
+			paths[i] = f.Path
+		}
+		e.files, err = newReread(func() (*sealer, error) { return loadSealer(cfg.JWEFiles) }, paths...)
+		if err == nil {
+			e.files.warn = naming("D1's new JWE keys cannot be used", cfg.Warn)
+			first = e.files.get()
+		}
+	default:
+		first, err = firstSealer(cfg.JWEKeys)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configure D1 encoder: %w", err)
+	}
+	e.sealer.Store(first)
+	e.looked.Store(e.now().UnixNano())
+	return e, nil
+}
+
+func loadSealer(files []JWEFile) (*sealer, error) {
+	keys := make([]JWEKey, len(files))
+	for i, f := range files {
+		var err error
+		if keys[i], err = LoadJWEKey(f.Path, f.ID); err != nil {
+			return nil, err
+		}
+	}
+	return firstSealer(keys)
+}
+
+// firstSealer returns what encrypts to the first key, and checks the others.
+func firstSealer(keys []JWEKey) (*sealer, error) {
+	if len(keys) == 0 {
+		return nil, errors.New("no JWE key")
+	}
+	var first *sealer
+	for i, key := range keys {
 		s, err := newSealer(key)
 		if err != nil {
-			return nil, fmt.Errorf("configure D1 encoder: %w", err)
+			return nil, err
 		}
 		if i == 0 {
-			e.sealer = s
+			first = s
 		}
 	}
-	return e, nil
+	return first, nil
+}
+
+// seal returns what encrypts at this moment.
+func (e *Encoder) seal() *sealer {
+	if e.files != nil {
+		now, looked := e.now().UnixNano(), e.looked.Load()
+		due := now-looked >= int64(lookEvery) || now < looked // or the clock was put back
+		if due && e.looked.CompareAndSwap(looked, now) {
+			e.sealer.Store(e.files.get())
+		}
+	}
+	return e.sealer.Load()
 }
 
 // Encode returns the complete body of a D1 order, card data encrypted. It
@@ -83,7 +154,7 @@ func (e *Encoder) encrypted(in *cardholder.Instruction) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("encode card data: %w", err)
 		}
-		sealed, err := e.sealer.appendJWE(make([]byte, 0, 1024), clearText)
+		sealed, err := e.seal().appendJWE(make([]byte, 0, 1024), clearText)
 		clear(clearText)
 		if err != nil {
 			return "", fmt.Errorf("encrypt card data: %w", err)

@@ -69,6 +69,12 @@ func newFake(t *testing.T, card http.HandlerFunc) *fakeD1 {
 	return f
 }
 
+// ended returns how often an order has arrived, all told.
+func (f *fakeD1) ended() int32 {
+	f.server.Close()
+	return f.orders.Load()
+}
+
 // client returns a client for the fake; change may adapt its configuration.
 func (f *fakeD1) client(t *testing.T, change ...func(*d1.Config)) *d1.Client {
 	t.Helper()
@@ -108,4 +114,20 @@ func long() d1.Call {
 	c := call()
 	c.Body = []byte(`{"issuerRequestId":"ord-1","x":"` + strings.Repeat("x", 1<<20) + `"}`)
 	return c
+}
+
+// eventually polls until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(10 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatal(what)
+		}
+	}
 }

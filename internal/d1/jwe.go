@@ -19,6 +19,12 @@ type JWEKey struct {
 	Public *ecdsa.PublicKey
 }
 
+// JWEFile names the file of such a key, see [LoadJWEKey].
+type JWEFile struct {
+	ID   string // kid; empty: the one in the file, if that is a JWK
+	Path string
+}
+
 // sealer makes compact JWEs (RFC 7516) for one recipient: ECDH-ES by direct
 // agreement (RFC 7518, section 4.6) and A256GCM.
 //

@@ -34,6 +34,7 @@ type wireOperation struct {
 	EndTime         looseText          `json:"endTime"`
 	CardID          looseText          `json:"cardId"`
 	IssuerRequestID looseText          `json:"issuerRequestId"`
+	InputFileName   looseText          `json:"inputFileName"`
 	ErrorCode       looseText          `json:"errorCode"`
 	Error           looseText          `json:"error"`
 	Details         loose[wireDetails] `json:"details"`
@@ -45,6 +46,7 @@ type wireDetails struct {
 	DueDate         looseText           `json:"dueDate"`
 	ProductionSite  looseText           `json:"productionSite"`
 	IssuerRequestID looseText           `json:"issuerRequestId"`
+	InputFileName   looseText           `json:"inputFileName"`
 	Shipment        loose[wireShipment] `json:"shipment"`
 }
 
@@ -99,12 +101,17 @@ func (w *wireOperation) operation() issuance.Operation {
 	if request == "" {
 		request = details.IssuerRequestID
 	}
+	file := w.InputFileName
+	if file == "" {
+		file = details.InputFileName
+	}
 	return issuance.Operation{
 		OperationID:     word(w.OperationID),
 		Operation:       word(w.Operation),
 		Status:          word(w.Status),
 		CardID:          word(w.CardID),
 		IssuerRequestID: word(request),
+		InputFileName:   word(file),
 		StartTime:       parseTime(w.StartTime),
 		EndTime:         parseTime(w.EndTime),
 		ErrorCode:       word(w.ErrorCode),

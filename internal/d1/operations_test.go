@@ -33,7 +33,7 @@ func TestParseOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []issuance.Operation{{
-		OperationID: "op-1", Operation: "PRODUCE", Status: "SUCCESSFUL", CardID: "card-1", IssuerRequestID: "ord-1",
+		OperationID: "op-1", Operation: "PRODUCE", Status: "SUCCESSFUL", CardID: "card-1", IssuerRequestID: "ord-1", InputFileName: "n/a",
 		StartTime:  time.Date(2026, 3, 1, 22, 15, 3, 492e6, time.UTC),
 		EndTime:    time.Date(2026, 3, 3, 15, 0, 0, 0, time.UTC),
 		Production: issuance.CardShipped, Reason: "on time", DueDate: "2026-03-03", Site: "SITE-1",
@@ -59,21 +59,22 @@ func TestParseOperationsTolerates(t *testing.T) {
 		return o
 	}
 	for body, want := range map[string]issuance.Operation{
-		`{"operationId":"op-1"}`:                                              op(nil),
-		`{"operationId":"op-1","details":null}`:                               op(nil),
-		`{"operationId":"op-1","details":"CARD_SHIPPED"}`:                     op(nil),
-		`{"operationId":"op-1","details":{"shipment":[]}}`:                    op(nil),
-		`{"operationId":"op-1","startTime":"yesterday"}`:                      op(nil),
-		`{"operationId":"op-1","startTime":1740867303}`:                       op(nil),
-		`{"operationId":"op-1","cardId":{"x":1}}`:                             op(nil),
-		`{"operationId":"op-1","cardId":12}`:                                  op(func(o *issuance.Operation) { o.CardID = "12" }),
-		`{"operationId":"op-1","cardId":" card-1\u0000\n"}`:                   op(func(o *issuance.Operation) { o.CardID = "card-1" }),
-		`{"operationId":"op-1","details":{"issuerRequestId":"ord-1"}}`:        op(func(o *issuance.Operation) { o.IssuerRequestID = "ord-1" }),
-		`{"operationId":"op-1","issuerRequestId":"ord-1","details":{}}`:       op(func(o *issuance.Operation) { o.IssuerRequestID = "ord-1" }),
-		`{"operationId":"op-1","operation":"NEW","status":"NEWER"}`:           op(func(o *issuance.Operation) { o.Operation, o.Status = "NEW", "NEWER" }),
-		`{"operationId":"op-1","details":{"status":"CARD_PROD_NEW"}}`:         op(func(o *issuance.Operation) { o.Production = "CARD_PROD_NEW" }),
-		`{"operationId":"op-1","details":{"reason":"4111 1111 1111 1111 é"}}`: op(func(o *issuance.Operation) { o.Reason = "[number] é" }),
-		`{"operationId":"op-1","errorCode":"E","error":"4111111111111111"}`:   op(func(o *issuance.Operation) { o.ErrorCode, o.Error = "E", "[number]" }),
+		`{"operationId":"op-1"}`: op(nil),
+		`{"operationId":"op-1","inputFileName":"","details":{"inputFileName":"f.txt"}}`: op(func(o *issuance.Operation) { o.InputFileName = "f.txt" }),
+		`{"operationId":"op-1","details":null}`:                                         op(nil),
+		`{"operationId":"op-1","details":"CARD_SHIPPED"}`:                               op(nil),
+		`{"operationId":"op-1","details":{"shipment":[]}}`:                              op(nil),
+		`{"operationId":"op-1","startTime":"yesterday"}`:                                op(nil),
+		`{"operationId":"op-1","startTime":1740867303}`:                                 op(nil),
+		`{"operationId":"op-1","cardId":{"x":1}}`:                                       op(nil),
+		`{"operationId":"op-1","cardId":12}`:                                            op(func(o *issuance.Operation) { o.CardID = "12" }),
+		`{"operationId":"op-1","cardId":" card-1\u0000\n"}`:                             op(func(o *issuance.Operation) { o.CardID = "card-1" }),
+		`{"operationId":"op-1","details":{"issuerRequestId":"ord-1"}}`:                  op(func(o *issuance.Operation) { o.IssuerRequestID = "ord-1" }),
+		`{"operationId":"op-1","issuerRequestId":"ord-1","details":{}}`:                 op(func(o *issuance.Operation) { o.IssuerRequestID = "ord-1" }),
+		`{"operationId":"op-1","operation":"NEW","status":"NEWER"}`:                     op(func(o *issuance.Operation) { o.Operation, o.Status = "NEW", "NEWER" }),
+		`{"operationId":"op-1","details":{"status":"CARD_PROD_NEW"}}`:                   op(func(o *issuance.Operation) { o.Production = "CARD_PROD_NEW" }),
+		`{"operationId":"op-1","details":{"reason":"4111 1111 1111 1111 é"}}`:           op(func(o *issuance.Operation) { o.Reason = "[number] é" }),
+		`{"operationId":"op-1","errorCode":"E","error":"4111111111111111"}`:             op(func(o *issuance.Operation) { o.ErrorCode, o.Error = "E", "[number]" }),
 		`"op-1"`: {}, `null`: {}, `[]`: {}, `17`: {},
 	} {
 		got, err := d1.ParseOperations([]byte(`{"operations":[{"operationId":"first"},` + body + `]}`))

@@ -2,77 +2,29 @@ package d1_test
 
 import (
 	"crypto/ecdsa"
-	"crypto/tls"
 	"crypto/x509"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"cardbatch/internal/d1"
 )
 
-// presented returns the name in the certificate that a client would present.
-func presented(t *testing.T, cfg *tls.Config) string {
-	t.Helper()
-	pair, err := cfg.GetClientCertificate(&tls.CertificateRequestInfo{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pair.Leaf.Subject.CommonName
-}
-
-func TestLoadTLSReadsChangedFilesAgain(t *testing.T) {
-	t.Parallel()
-	ca, dir := newAuthority(t), t.TempDir()
-	certFile, keyFile := ca.issue(t, dir, "first")
-	cfg, err := d1.LoadTLS(d1.TLSFiles{Cert: certFile, Key: keyFile, CA: ca.file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := presented(t, cfg); got != "first" {
-		t.Errorf("presents %s", got)
-	}
-	if cfg.MinVersion < tls.VersionTLS12 {
-		t.Error("TLS below 1.2 is allowed")
-	}
-	// In the middle of a change, and when a file is gone, the old one stays.
-	newCert, newCertKey := ca.issue(t, t.TempDir(), "second, renewed")
-	rename(t, newCert, certFile)
-	if got := presented(t, cfg); got != "first" {
-		t.Errorf("with half of the new files it presents %s", got)
-	}
-	if err := os.Remove(keyFile); err != nil {
-		t.Fatal(err)
-	}
-	if got := presented(t, cfg); got != "first" {
-		t.Errorf("without a key it presents %s", got)
-	}
-	rename(t, newCertKey, keyFile)
-	if got := presented(t, cfg); got != "second, renewed" {
-		t.Errorf("with the new files it presents %s", got)
-	}
-}
-
-func rename(t *testing.T, from, to string) {
-	t.Helper()
-	if err := os.Rename(from, to); err != nil {
-		t.Fatal(err)
-	}
-	soon := time.Now().Add(time.Minute) // as if some time had passed
-	if err := os.Chtimes(to, soon, soon); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestLoadTLSRefuses(t *testing.T) {
+func TestTLSFilesRefused(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	certFile, keyFile := ca.issue(t, t.TempDir(), "ours")
 	_, otherKey := ca.issue(t, t.TempDir(), "other")
+	good := d1.Config{
+		IssuerID: testIssuer, BaseURL: "https://d1.invalid", TokenURL: "https://d1.invalid",
+		Token: d1.Token{KeyID: "jwt-1", Key: newKey(t)}, TLSFiles: d1.TLSFiles{Cert: certFile, Key: keyFile, CA: ca.file},
+	}
+	if _, err := d1.New(good); err != nil {
+		t.Fatal(err)
+	}
 	for name, files := range map[string]d1.TLSFiles{
 		"no such CA":            {CA: "/nonexistent"},
 		"a CA without any":      {CA: keyFile},
@@ -82,12 +34,11 @@ func TestLoadTLSRefuses(t *testing.T) {
 		"no such key":           {Cert: certFile, Key: "/nonexistent"},
 		"another's key":         {Cert: certFile, Key: otherKey},
 	} {
-		if _, err := d1.LoadTLS(files); err == nil {
+		cfg := good
+		cfg.TLSFiles = files
+		if _, err := d1.New(cfg); err == nil {
 			t.Errorf("%s: no error", name)
 		}
-	}
-	if cfg, err := d1.LoadTLS(d1.TLSFiles{}); err != nil || cfg.RootCAs != nil || cfg.GetClientCertificate != nil {
-		t.Errorf("no files: %v", err)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -20,56 +19,52 @@ import (
 	"golang.org/x/oauth2"
 
 	"cardbatch/internal/retry"
-	"cardbatch/internal/secret"
 )
 
 // Token says how we prove to D1 who we are.
 type Token struct {
 	KeyID    string            // kid under which D1 knows the public key
 	Key      *ecdsa.PrivateKey // P-256, see [LoadSigningKey]
+	KeyFile  string            // instead of Key: its file, read again when it changes
 	Subject  string            // iss and sub; default: the issuer id
 	Audience string            // aud; left out when empty
 	Lifetime time.Duration     // of our assertion, at most 15 min; default 5 min
 }
 
 const (
-	grantType         = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-	defaultLifetime   = 5 * time.Minute
-	maxLifetime       = 15 * time.Minute
-	assertionSkew     = 30 * time.Second // D1's clock may be behind ours
-	tokenTimeout      = 15 * time.Second
-	tokenEarly        = 60 * time.Second // a token is renewed this long before its end
-	tokenDefault      = 2 * time.Minute  // lifetime of a token that does not say
-	tokenFailureHolds = time.Second      // so long a failed fetch answers for the next ones
+	grantType       = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	defaultLifetime = 5 * time.Minute
+	maxLifetime     = 15 * time.Minute
+	assertionSkew   = 30 * time.Second // D1's clock may be behind ours
+	tokenTimeout    = 15 * time.Second
+	tokenDefault    = 2 * time.Minute // lifetime of a token that does not say
+	tokenLeast      = time.Second     // of any: one that is over already is for D1 to refuse
 )
 
 // grant gets tokens by the JWT bearer grant (RFC 7523). Every call of Token is
-// one request; keeping tokens is the business of [tokens].
+// one fetch; keeping tokens is the business of [tokens].
 type grant struct {
 	url       string
 	subject   string
 	audience  jwt.Audience
 	lifetime  time.Duration
-	signer    jose.Signer
+	signer    func() jose.Signer
 	transport http.RoundTripper
 	now       func() time.Time
 	read      func(answer) *retry.Error
+	skew      skew
+	observe   func(endpoint string, resp *http.Response, started time.Time)
 }
 
 var _ oauth2.TokenSource = (*grant)(nil)
 
 func newGrant(cfg Config, transport http.RoundTripper) (*grant, error) {
 	t := cfg.Token
-	if t.Key == nil || t.KeyID == "" {
-		return nil, errors.New("the token needs a key and its id")
-	}
-	if t.Key.Curve != elliptic.P256() {
-		return nil, errors.New("the token's key is not on P-256")
-	}
 	g := &grant{
 		url: cfg.TokenURL, subject: t.Subject, lifetime: t.Lifetime,
 		transport: transport, now: cfg.Now,
 		read: (&Client{cfg: cfg}).failure,
+		skew: skew{warn: cfg.Warn}, observe: cfg.observe,
 	}
 	if g.subject == "" {
 		g.subject = cfg.IssuerID
@@ -84,52 +79,111 @@ func newGrant(cfg Config, transport http.RoundTripper) (*grant, error) {
 		return nil, fmt.Errorf("the token's lifetime %v is over %v", t.Lifetime, maxLifetime)
 	}
 	var err error
-	g.signer, err = jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: t.Key, KeyID: t.KeyID}},
+	g.signer, err = newSigner(t, cfg.Warn)
+	return g, err
+}
+
+// newSigner returns the signer of the moment: that of the key, or of the key
+// that its file holds.
+func newSigner(t Token, warn func(error)) (func() jose.Signer, error) {
+	if t.KeyID == "" || (t.Key == nil) == (t.KeyFile == "") {
+		return nil, errors.New("the token needs an id and one key, given or in a file")
+	}
+	if t.KeyFile == "" {
+		s, err := signerOf(t.KeyID, t.Key)
+		return func() jose.Signer { return s }, err
+	}
+	file, err := newReread(func() (jose.Signer, error) {
+		key, err := LoadSigningKey(t.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		return signerOf(t.KeyID, key)
+	}, t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("load token key: %w", err)
+	}
+	file.warn = naming("the new token key cannot be used", warn)
+	return file.get, nil
+}
+
+func signerOf(id string, key *ecdsa.PrivateKey) (jose.Signer, error) {
+	if key.Curve != elliptic.P256() {
+		return nil, errors.New("the token's key is not on P-256")
+	}
+	s, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: id}},
 		(&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		return nil, fmt.Errorf("prepare to sign tokens: %w", err)
 	}
-	return g, nil
+	return s, nil
 }
 
-// Token implements [oauth2.TokenSource].
+// Token implements [oauth2.TokenSource]. When D1 turns the assertion away and
+// our clocks differ, it asks once more by D1's clock.
 //
 // It has its own deadline and no caller's context: one fetch serves all that
 // wait for it, and must not die with the first of them.
 func (g *grant) Token() (*oauth2.Token, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), tokenTimeout)
 	defer cancel()
-	assertion, err := g.assertion()
+	a, err := g.ask(ctx)
 	if err != nil {
-		return nil, &retry.Error{Class: retry.Stop, Code: codeToken, Err: err}
+		return nil, err
 	}
-	form := url.Values{"grant_type": {grantType}, "assertion": {assertion}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, &retry.Error{Class: retry.Stop, Code: codeToken, Err: err}
+	if rejected(a) && g.skew.learn(a.date, g.now()) {
+		if a, err = g.ask(ctx); err != nil {
+			return nil, err
+		}
+		if rejected(a) {
+			g.skew.doubt()
+		}
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	resp, err := g.transport.RoundTrip(req)
-	if err != nil {
-		return nil, tokenFailure(retry.Transport(fmt.Errorf("fetch token: %w", err), false))
-	}
-	a := readAnswer(resp, maxErrorBody)
 	if a.status != http.StatusOK {
 		return nil, tokenFailure(g.read(a))
 	}
 	return g.parse(a.body)
 }
 
+// rejected reports whether an answer may be about the assertion, and so about
+// the times in it.
+func rejected(a answer) bool {
+	return a.status == http.StatusBadRequest || a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
+}
+
+// ask makes one request for a token.
+func (g *grant) ask(ctx context.Context) (answer, error) {
+	assertion, err := g.assertion()
+	if err != nil {
+		return answer{}, &retry.Error{Class: retry.Stop, Code: codeToken, Err: err}
+	}
+	form := url.Values{"grant_type": {grantType}, "assertion": {assertion}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url, strings.NewReader(form.Encode()))
+	if err != nil {
+		return answer{}, &retry.Error{Class: retry.Stop, Code: codeToken, Err: err}
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	var path route
+	started := time.Now()
+	resp, err := g.transport.RoundTrip(req.WithContext(path.trace(ctx)))
+	g.observe(EndpointToken, resp, started)
+	if err != nil {
+		return answer{}, tokenFailure(retry.Transport(fmt.Errorf("fetch token: %w", err), false))
+	}
+	path.answered()
+	return readAnswer(resp, maxErrorBody), nil
+}
+
 func (g *grant) assertion() (string, error) {
-	now := g.now()
-	signed, err := jwt.Signed(g.signer).Claims(jwt.Claims{
+	now := g.now().Add(g.skew.ahead())
+	signed, err := jwt.Signed(g.signer()).Claims(jwt.Claims{
 		Issuer:   g.subject,
 		Subject:  g.subject,
 		Audience: g.audience,
 		IssuedAt: jwt.NewNumericDate(now.Add(-assertionSkew)),
-		Expiry:   jwt.NewNumericDate(now.Add(g.lifetime)),
+		Expiry:   jwt.NewNumericDate(now.Add(min(g.lifetime, maxLifetime-assertionSkew))),
 		ID:       rand.Text(),
 	}).Serialize()
 	if err != nil {
@@ -150,7 +204,7 @@ func (g *grant) parse(body []byte) (*oauth2.Token, error) {
 	}
 	remains := tokenDefault
 	if seconds, err := strconv.ParseFloat(string(a.ExpiresIn), 64); err == nil && seconds >= 0 && seconds < 1e6 {
-		remains = time.Duration(seconds * float64(time.Second))
+		remains = max(time.Duration(seconds*float64(time.Second)), tokenLeast)
 	}
 	return &oauth2.Token{AccessToken: a.AccessToken, TokenType: "Bearer", Expiry: g.now().Add(remains)}, nil
 }
@@ -170,102 +224,4 @@ func tokenFailure(e *retry.Error) *retry.Error {
 		out.Unavailable = !errors.Is(e, context.Canceled)
 	}
 	return &out
-}
-
-// bearer is a token in use.
-type bearer struct {
-	header  secret.Value // "Bearer ..."
-	renewAt time.Time
-}
-
-// tokens keeps the token in use and lets one fetch at a time replace it.
-type tokens struct {
-	source oauth2.TokenSource
-	now    func() time.Time
-
-	mu      sync.Mutex
-	current *bearer
-	flight  *flight
-	last    *flight // that failed at failedAt
-	failed  time.Time
-}
-
-// flight is one fetch, awaited by any number of callers.
-type flight struct {
-	done  chan struct{}
-	token *bearer
-	err   error
-}
-
-// get returns a token that is good for some time. Every error is a
-// [retry.Error] and means that nothing was sent.
-func (t *tokens) get(ctx context.Context) (*bearer, error) {
-	t.mu.Lock()
-	now := t.now()
-	if t.current != nil && now.Before(t.current.renewAt) {
-		defer t.mu.Unlock()
-		return t.current, nil
-	}
-	if age := now.Sub(t.failed); t.last != nil && 0 <= age && age < tokenFailureHolds { // below 0: the clock was put back
-		defer t.mu.Unlock()
-		return nil, t.last.err
-	}
-	f := t.takeOff()
-	t.mu.Unlock()
-	return f.wait(ctx)
-}
-
-// fresh returns a token that D1 has given after the call, or the reason why
-// there is none.
-func (t *tokens) fresh(ctx context.Context) (*bearer, error) {
-	t.mu.Lock()
-	f := t.takeOff()
-	t.mu.Unlock()
-	return f.wait(ctx)
-}
-
-// takeOff returns the fetch on its way, and starts one if there is none. The
-// caller holds the lock.
-func (t *tokens) takeOff() *flight {
-	if t.flight == nil {
-		t.flight = &flight{done: make(chan struct{})}
-		go t.fetch(t.flight)
-	}
-	return t.flight
-}
-
-func (f *flight) wait(ctx context.Context) (*bearer, error) {
-	select {
-	case <-f.done:
-		return f.token, f.err
-	case <-ctx.Done():
-		return nil, tokenFailure(retry.Transport(fmt.Errorf("wait for token: %w", ctx.Err()), false))
-	}
-}
-
-func (t *tokens) fetch(f *flight) {
-	got, err := t.source.Token()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	defer close(f.done)
-	t.flight = nil
-	if err != nil {
-		f.err, t.last, t.failed = err, f, t.now()
-		return
-	}
-	remains := got.Expiry.Sub(t.now())
-	f.token = &bearer{
-		header:  secret.New("Bearer " + got.AccessToken),
-		renewAt: got.Expiry.Add(-min(tokenEarly, remains/2)),
-	}
-	t.current, t.last = f.token, nil
-}
-
-// reject forgets a token that D1 turned away, unless it has been replaced.
-func (t *tokens) reject(b *bearer) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.current == b {
-		t.current = nil
-	}
 }

@@ -2,13 +2,10 @@ package d1_test
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/binary"
 	"encoding/json"
 	"io"
 	"log"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -33,17 +30,13 @@ func newTLSFake(t *testing.T, http2 bool, card http.HandlerFunc) (*fakeD1, func(
 	f.server.TLS = ca.serverTLS(t)
 	f.server.StartTLS()
 	t.Cleanup(f.server.Close)
-	return f, func(c *d1.Config) { c.TLS = clientTLS(t, ca) }
+	return f, func(c *d1.Config) { c.TLSFiles = clientFiles(t, ca) }
 }
 
-func clientTLS(t *testing.T, ca *authority) *tls.Config {
+func clientFiles(t *testing.T, ca *authority) d1.TLSFiles {
 	t.Helper()
 	certFile, keyFile := ca.issue(t, t.TempDir(), "TLSMA-issuer")
-	cfg, err := d1.LoadTLS(d1.TLSFiles{Cert: certFile, Key: keyFile, CA: ca.file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
+	return d1.TLSFiles{Cert: certFile, Key: keyFile, CA: ca.file}
 }
 
 func TestOrderOverMutualTLS(t *testing.T) {
@@ -61,29 +54,6 @@ func TestOrderOverMutualTLS(t *testing.T) {
 				t.Errorf("got %q, %v", id, err)
 			}
 		}
-	}
-}
-
-// TestHandshakeFailuresAreNotDone: whom we do not trust, and who does not
-// trust us, gets no order.
-func TestHandshakeFailuresAreNotDone(t *testing.T) {
-	t.Parallel()
-	f, mutual := newTLSFake(t, true, says(http.StatusAccepted, `{}`))
-	token := newFake(t, nil) // so that only the order has to do with TLS
-	for name, spoil := range map[string]func(*d1.Config){
-		"the server is not trusted":    func(c *d1.Config) { c.TLS.RootCAs = newAuthority(t).pool },
-		"the client is not trusted":    func(c *d1.Config) { c.TLS = clientTLS(t, newAuthority(t)); c.TLS.RootCAs = nil },
-		"TLS to a server without it":   func(c *d1.Config) { c.BaseURL = "https" + token.server.URL[len("http"):] },
-		"the server's name is another": func(c *d1.Config) { c.TLS.ServerName = "other.example" },
-	} {
-		client := token.client(t, func(c *d1.Config) { c.BaseURL = f.server.URL }, mutual, spoil)
-		_, err := client.Order(t.Context(), call())
-		if e := retry.Of(err); e == nil || e.Class != retry.NotDone || !e.Unavailable {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if f.orders.Load() != 0 {
-		t.Error("an order arrived")
 	}
 }
 
@@ -229,86 +199,6 @@ func TestNotDoneIsTrue(t *testing.T) {
 		}
 		t.Logf("HTTP/2 %v: %d unknown, %d not done", http2, classes[retry.Unknown].Load(), classes[retry.NotDone].Load())
 	}
-}
-
-// TestHTTP2SaysTryAgain: where the protocol lets a server tell the client to
-// repeat a request, which net/http does by itself when it can.
-func TestHTTP2SaysTryAgain(t *testing.T) {
-	t.Parallel()
-	const headers, rstStream, settings, goAway = 1, 3, 4, 7
-	for name, refuse := range map[string]func(net.Conn, uint32){
-		"REFUSED_STREAM": func(c net.Conn, stream uint32) { writeFrame(c, rstStream, stream, 0, 0, 0, 7) },
-		"GOAWAY":         func(c net.Conn, _ uint32) { writeFrame(c, goAway, 0, 0, 0, 0, 0, 0, 0, 0, 0) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ca := newAuthority(t)
-			l, err := tls.Listen("tcp", "127.0.0.1:0", ca.serverTLS(t, "h2"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var requests atomic.Int32
-			var group sync.WaitGroup
-			serve := func(conn net.Conn) {
-				defer func() { _ = conn.Close() }()
-				if _, err := io.CopyN(io.Discard, conn, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
-					return
-				}
-				writeFrame(conn, settings, 0)
-				for {
-					kind, stream, err := readFrame(conn)
-					if err != nil {
-						return
-					}
-					if kind == headers {
-						requests.Add(1)
-					}
-					if kind == 0 { // DATA: the body has begun to arrive
-						refuse(conn, stream)
-					}
-				}
-			}
-			group.Go(func() {
-				for {
-					conn, err := l.Accept()
-					if err != nil {
-						return
-					}
-					group.Go(func() { serve(conn) })
-				}
-			})
-			t.Cleanup(group.Wait)
-			t.Cleanup(func() { _ = l.Close() })
-
-			token := newFake(t, nil)
-			client := token.client(t, func(c *d1.Config) {
-				c.BaseURL, c.TLS, c.Timeout = "https://"+l.Addr().String(), clientTLS(t, ca), 5*time.Second
-			})
-			_, err = client.Order(t.Context(), call())
-			if e := retry.Of(err); e == nil || e.Class != retry.Unknown {
-				t.Errorf("got %v", err)
-			}
-			if n := requests.Load(); n != 1 {
-				t.Errorf("%d requests: %v", n, err)
-			}
-		})
-	}
-}
-
-func writeFrame(w io.Writer, kind byte, stream uint32, payload ...byte) {
-	frame := []byte{0, 0, byte(len(payload)), kind, 0, 0, 0, 0, 0}
-	binary.BigEndian.PutUint32(frame[5:], stream)
-	_, _ = w.Write(append(frame, payload...))
-}
-
-func readFrame(r io.Reader) (byte, uint32, error) {
-	var head [9]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return 0, 0, err
-	}
-	size := int64(head[0])<<16 | int64(head[1])<<8 | int64(head[2])
-	_, err := io.CopyN(io.Discard, r, size)
-	return head[3], binary.BigEndian.Uint32(head[5:]), err
 }
 
 func BenchmarkOrder(b *testing.B) {

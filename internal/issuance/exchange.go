@@ -119,6 +119,7 @@ type Parked struct {
 	IssuerRequestID string // as D1 names it, perhaps empty
 	OperationID     string
 	CardID          string
+	InputFileName   string // D1 got the order in a file: it is none of ours
 	Status          ProductionStatus
 	ParkedAt        time.Time
 }

@@ -188,6 +188,7 @@ type Operation struct {
 	Status          string // PENDING, SUCCESSFUL, FAILED
 	CardID          string
 	IssuerRequestID string // from either of the two places D1 may put it
+	InputFileName   string // likewise; of an order that D1 got in a file, and so not from us
 	StartTime       time.Time
 	EndTime         time.Time
 	ErrorCode       string

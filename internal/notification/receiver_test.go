@@ -305,3 +305,29 @@ func FuzzReceive(f *testing.F) {
 		}
 	})
 }
+
+// What was taken is counted by what became of it.
+func TestCounted(t *testing.T) {
+	t.Parallel()
+	meter := newTally()
+	at := time.Date(2026, 3, 1, 8, 0, 30, 0, time.UTC)
+	b := newBench(t, func(_ *notification.Config, d *notification.Deps) {
+		d.Meter, d.Now = meter, func() time.Time { return at }
+	})
+	b.send(t, "POST", path, strings.NewReader(good))
+	if meter.lag != 30*time.Second {
+		t.Errorf("it came %s late", meter.lag)
+	}
+	b.send(t, "POST", path, strings.NewReader(good))
+	b.send(t, "POST", path, strings.NewReader(`[]`))
+	want := map[string]int{issuer + "/taken": 1, issuer + "/repeated": 1, issuer + "/unread": 1}
+	if diff := cmp.Diff(want, meter.taken); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]int{issuer + "/unchanged": 1}, meter.ops); diff != "" {
+		t.Error(diff)
+	}
+	if meter.lag >= 0 {
+		t.Errorf("something without operations came %s late", meter.lag)
+	}
+}

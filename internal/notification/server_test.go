@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,18 +22,18 @@ import (
 
 // serve starts a server and returns it with a function that ends it and
 // returns what Serve said.
-func serve(t *testing.T, cfg notification.ServerConfig) (*notification.Server, func() error) {
-	t.Helper()
+func serve(tb testing.TB, cfg notification.ServerConfig) (*notification.Server, func() error) {
+	tb.Helper()
 	cfg.Addr, cfg.Log = "127.0.0.1:0", zerolog.Nop()
-	s, err := notification.Listen(t.Context(), cfg)
+	s, err := notification.Listen(tb.Context(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
 	end := func() error { cancel(); return <-ended }
-	t.Cleanup(func() { cancel() })
+	tb.Cleanup(func() { cancel() })
 	return s, end
 }
 
@@ -103,6 +105,61 @@ func TestServeGivesUpDraining(t *testing.T) {
 		t.Error("the request was answered")
 	}
 	close(b.store.block)
+}
+
+// One server takes a socket over from another, with TLS, as over a restart with
+// systemd: connections that are being made, or are busy, are not refused.
+func TestHandOver(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	bound, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	socket, err := bound.(*net.TCPListener).File()
+	must(t, err)
+	defer func() { _ = socket.Close() }()
+	url := "https://" + bound.Addr().String()
+	must(t, bound.Close())
+	b := newBench(t, nil)
+	start := func() func() error {
+		l, err := net.FileListener(socket)
+		must(t, err)
+		cfg, err := notification.LoadTLS(p.files, zerolog.Nop())
+		must(t, err)
+		_, end := serve(t, notification.ServerConfig{Listener: l, Handler: b, TLS: cfg, HeaderTimeout: 20 * time.Second})
+		return end
+	}
+	end := start()
+	var answered atomic.Int64
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var callers sync.WaitGroup
+	for i := range 6 {
+		callers.Go(func() {
+			client := p.httpClient(t, i%2 == 0, p.client(t, "D1"))
+			client.Transport.(*http.Transport).DisableKeepAlives = i < 2
+			for ctx.Err() == nil {
+				if code, err := post(t, client, url, good); err != nil || code != 204 {
+					t.Errorf("caller %d is answered %d, %v", i, code, err)
+					return
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	for range 3 {
+		for before := answered.Load(); answered.Load() < before+30 && !t.Failed(); {
+			<-time.After(time.Millisecond)
+		}
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+		end = start()
+	}
+	stop()
+	callers.Wait()
+	if err := end(); err != nil {
+		t.Error(err)
+	}
 }
 
 // A body that trickles in is cut off with an answer that asks for a repeat.

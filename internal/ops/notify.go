@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
+	"time"
 )
 
 // The states [Notify] tells.
 const (
 	Ready    = "READY=1"
 	Stopping = "STOPPING=1"
+	Alive    = "WATCHDOG=1"
 )
 
 // Notify tells systemd a state. It does nothing when the daemon was not started
@@ -28,4 +31,15 @@ func Notify(state string) error {
 		return fmt.Errorf("tell systemd: %w", err)
 	}
 	return conn.Close()
+}
+
+// Watchdog returns how often systemd wants to be told that the daemon is alive,
+// half of WatchdogSec; 0 when it does not.
+func Watchdog() time.Duration {
+	pid := os.Getenv("WATCHDOG_PID")
+	micros, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
+	if err != nil || micros <= 0 || pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0
+	}
+	return time.Duration(micros) * time.Microsecond / 2
 }

@@ -141,3 +141,18 @@ func TestNotify(t *testing.T) {
 		t.Error("a socket that is not there was told")
 	}
 }
+
+func TestWatchdog(t *testing.T) {
+	for _, tc := range []struct {
+		pid, usec string
+		want      time.Duration
+	}{
+		{"", "", 0}, {"", "300000000", 150 * time.Second}, {"1", "300000000", 0}, {"", "-1", 0}, {"", "x", 0},
+	} {
+		t.Setenv("WATCHDOG_PID", tc.pid)
+		t.Setenv("WATCHDOG_USEC", tc.usec)
+		if got := ops.Watchdog(); got != tc.want {
+			t.Errorf("%q %q: %s", tc.pid, tc.usec, got)
+		}
+	}
+}

@@ -106,7 +106,7 @@ func TestSettlesBelowD1sLimit(t *testing.T) {
 		{100, 50, 10, 1, 200 * time.Millisecond},
 		{500, 50, 50, 1, 20 * time.Millisecond},
 		{1000, 50, 100, 1, time.Second},
-		{5000, 1000, 2000, 1, 20 * time.Millisecond},
+		{1500, 300, 600, 1, 20 * time.Millisecond},
 		{20, 2, 4, 1, 20 * time.Millisecond},
 		{100, 50, 100, 3, 20 * time.Millisecond},
 	} {
@@ -120,7 +120,7 @@ func TestSettlesBelowD1sLimit(t *testing.T) {
 				}
 				d1 := newQuota(c.limit, c.bucket)
 				start := time.Now()
-				const settle, length = 3 * time.Minute, 12 * time.Minute
+				const settle, length = 3 * time.Minute, 9 * time.Minute
 				d1.order(limiters, 60, length, c.answer)
 				share := d1.rate(start.Add(settle), start.Add(length)) / c.limit
 				complaints := between(d1.refused, start.Add(settle), start.Add(length))

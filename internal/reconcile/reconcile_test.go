@@ -51,9 +51,11 @@ func TestEveryRowGetsALineAndATerm(t *testing.T) {
 		order(7, issuance.Unknown, "MC"), order(8, issuance.Refused, "MC"), produced(9, ""),
 		produced(10, issuance.CardProdOngoing), produced(11, issuance.CardProdOnHold),
 		produced(12, issuance.DataException), produced(13, issuance.CardProdCanceled), produced(14, issuance.CardShipped),
+		produced(15, issuance.CardProdDone),
 	}
+	orders[14].Production.NoShipment = true
 	var dispositions []string
-	r, err := Reconcile(&issuance.Batch{No: batchNo, Rows: 14}, all(orders...), func(l Line) error {
+	r, err := Reconcile(&issuance.Batch{No: batchNo, Rows: 15}, all(orders...), func(l Line) error {
 		dispositions = append(dispositions, l.Disposition)
 		return nil
 	})
@@ -61,7 +63,7 @@ func TestEveryRowGetsALineAndATerm(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"rejected", "duplicate", "cancelled", "held", "ready", "submitting", "unknown", "refused",
-		"awaiting", "in_production", "on_hold", "failed", "canceled", "shipped"}
+		"awaiting", "in_production", "on_hold", "failed", "canceled", "shipped", "produced"}
 	if diff := cmp.Diff(want, dispositions); diff != "" {
 		t.Errorf("dispositions (-want +got):\n%s", diff)
 	}
@@ -69,19 +71,19 @@ func TestEveryRowGetsALineAndATerm(t *testing.T) {
 		want := int64(1)
 		switch term.Name {
 		case "rows":
-			want = 14
+			want = 15
 		case "submitted":
-			want = 6
+			want = 7
 		}
 		if term.Count != want {
 			t.Errorf("%s: %d, want %d", term.Name, term.Count, want)
 		}
 	}
-	if !r.Balanced() || r.Lines != 14 {
+	if !r.Balanced() || r.Lines != 15 {
 		t.Errorf("lines %d, breaks %v", r.Lines, r.Breaks)
 	}
-	if got := r.Products["VISA"].Rows; got != 9 {
-		t.Errorf("VISA has %d rows, want 9", got)
+	if got := r.Products["VISA"].Rows; got != 10 {
+		t.Errorf("VISA has %d rows, want 10", got)
 	}
 	if got := r.Products["MC"].State(issuance.Refused); got != 1 {
 		t.Errorf("MC has %d refused, want 1", got)
@@ -101,6 +103,23 @@ func TestReasonIsProductionsOwnOnceD1HasTheOrder(t *testing.T) {
 	o.State, o.Code, o.Reason = issuance.Refused, "INVALID_FIELD", "delivery"
 	if got := LineOf(&o); got.Reason != "delivery" || got.Code != "INVALID_FIELD" || got.Disposition != "refused" {
 		t.Errorf("refused: %+v", got)
+	}
+}
+
+// What a person must know of an order that D1 has stands in its line, whatever
+// production says.
+func TestWarningsOfOrdersThatD1Has(t *testing.T) {
+	o := produced(1, issuance.CardShipped)
+	if got := LineOf(&o).Code; got != "" {
+		t.Errorf("code %q without a reason", got)
+	}
+	o.NotFound = 1
+	if got := LineOf(&o).Code; got != issuance.MissingAtD1 {
+		t.Errorf("missing: code %q", got)
+	}
+	o.OtherOperations = []string{"op-2"}
+	if got := LineOf(&o).Code; got != issuance.SecondOperation {
+		t.Errorf("taken twice: code %q", got)
 	}
 }
 

@@ -21,7 +21,7 @@ func TestStatusTable(t *testing.T) {
 		408: retry.Unknown,
 		421: retry.NotDone, 425: retry.NotDone, 429: retry.NotDone,
 	}
-	down := map[int]bool{502: true, 503: true, 504: true}
+	aboutTheRequest := map[int]bool{501: true, 505: true}
 	for status := 100; status <= 599; status++ {
 		want, ok := exceptions[status]
 		if !ok {
@@ -35,7 +35,8 @@ func TestStatusTable(t *testing.T) {
 		if got != want {
 			t.Errorf("status %d is %v, want %v", status, got, want)
 		}
-		if unavailable != (down[status] || redirect) {
+		down := status >= 500 && !aboutTheRequest[status]
+		if unavailable != (down || redirect) {
 			t.Errorf("status %d: unavailable = %v", status, unavailable)
 		}
 	}
@@ -115,10 +116,35 @@ func TestTransport(t *testing.T) {
 	}
 }
 
+// TestEvents states the decision where no status arrived.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("anything")
+	for event, want := range map[retry.Event]struct {
+		class retry.Class
+		down  bool
+	}{
+		retry.Unanswered: {retry.Unknown, true},
+		retry.Unsent:     {retry.NotDone, true},
+		retry.Declined:   {retry.NotDone, false},
+		retry.Accepted:   {retry.Done, false},
+		retry.Event(99):  {retry.Unknown, false},
+	} {
+		got := retry.Failed(event, cause)
+		if got.Class != want.class || got.Unavailable != want.down || !errors.Is(got, cause) {
+			t.Errorf("event %d: %v, unavailable %v", event, got, got.Unavailable)
+		}
+	}
+	var nothing retry.Event
+	if got := retry.Failed(nothing, cause); got.Class != retry.Unknown {
+		t.Errorf("the zero event is %v", got.Class)
+	}
+}
+
 func TestClassSent(t *testing.T) {
 	t.Parallel()
 	for class, want := range map[retry.Class]bool{
-		retry.Unknown: true, retry.Refused: true, retry.NotDone: false, retry.Stop: false, retry.Class(99): true,
+		retry.Unknown: true, retry.Refused: true, retry.Done: true, retry.NotDone: false, retry.Stop: false, retry.Class(99): true,
 	} {
 		if class.Sent() != want {
 			t.Errorf("%v.Sent() = %v", class, class.Sent())

@@ -111,7 +111,8 @@ func summaryOf(r Result, err error) string {
 	summary := struct {
 		Done  any    `json:"done,omitempty"`
 		Error string `json:"error,omitempty"`
-	}{Done: r.Summary}
+		Idle  bool   `json:"idle,omitempty"` // last: the store knows by it which runs need not be kept for long
+	}{Done: r.Summary, Idle: r.Idle}
 	if err != nil {
 		summary.Error = err.Error()
 	}

@@ -13,10 +13,11 @@ import (
 
 // The stages a job can run.
 const (
-	StagePickup = "pickup"
-	StageSubmit = "submit"
-	StageTrack  = "track"
-	StageReport = "report"
+	StagePickup    = "pickup"
+	StageSubmit    = "submit"
+	StageTrack     = "track"
+	StageReport    = "report"
+	StageRetention = "retention"
 )
 
 // The policies for due times that were missed.
@@ -86,7 +87,7 @@ func (j *Job) check(doc *strictyaml.Document) {
 	if !nameRE.MatchString(j.Name) {
 		doc.Problem("name", "%q must be 1 to 32 lower-case letters, digits, dashes or underscores", j.Name)
 	}
-	oneOf("stage", j.Stage, StagePickup, StageSubmit, StageTrack, StageReport)
+	oneOf("stage", j.Stage, StagePickup, StageSubmit, StageTrack, StageReport, StageRetention)
 	if j.CatchUp == "" {
 		j.CatchUp = CatchUpSkip
 	}

@@ -218,7 +218,7 @@ func BenchmarkNotificationsWhileLoading(b *testing.B) {
 			ctx, stop := context.WithCancel(b.Context())
 			var loaded atomic.Int64
 			var loader sync.WaitGroup
-			loader.Go(func() { benchLoadOn(b, ctx, s, rows, &loaded) })
+			loader.Go(func() { benchLoadOn(ctx, b, s, rows, &loaded) })
 			took := make([][]time.Duration, connections)
 			var next atomic.Int64
 			var clients sync.WaitGroup
@@ -254,7 +254,7 @@ func BenchmarkNotificationsWhileLoading(b *testing.B) {
 }
 
 // benchLoadOn loads files until it is told to stop.
-func benchLoadOn(b *testing.B, ctx context.Context, s *store.Store, rows int, loaded *atomic.Int64) {
+func benchLoadOn(ctx context.Context, b *testing.B, s *store.Store, rows int, loaded *atomic.Int64) {
 	b.Helper()
 	for ctx.Err() == nil {
 		batch := benchBatch(b, s)

@@ -39,6 +39,19 @@
 // by one order of its issuer for ever (live = 1, decided when the row is added
 // and never changed); its repeats and conflicts are rows with live = 0.
 //
+// # News
+//
+// What D1 says of an order is applied in the transaction that keeps it, by the
+// rules of [issuance.Order.Hear]. News that belongs to no order is parked, with
+// its age ([Store.ParkedOperations]), and applied when its order is accepted, in
+// that very transaction, or by [Store.ApplyParked]. An order that D1 has taken
+// twice ([Store.OrdersTakenTwice]) or does not know any more
+// ([Store.MissingOrders]) is kept in sight by an index of its own, and words that
+// mean nothing to us are counted ([Store.StrangeWords]).
+//
+// News goes before the loading of files, which is done in large writes one after
+// another: while many others write, loading gets an eighth of the writer's time.
+//
 // # History
 //
 // The event table only grows: triggers refuse to change or delete. Ids rise in

@@ -146,10 +146,11 @@ func (s *Store) ParkedOperations(ctx context.Context, issuerID string, before ti
 		}
 		return list(s.reader(ctx), func(row scanner) (p numbered, err error) {
 			p.IssuerID = issuerID
-			err = row.Scan(&p.id, &p.IssuerRequestID, &p.OperationID, &p.CardID, &p.Status, &p.at)
+			err = row.Scan(&p.id, &p.IssuerRequestID, &p.OperationID, &p.CardID, &p.InputFileName, &p.Status, &p.at)
 			p.ParkedAt = fromMicros(p.at)
 			return p, err
-		}, `SELECT id, issuer_request_id, operation_id, card_id, coalesce(operation ->> 'Production', ''), parked_at FROM parked_operation
+		}, `SELECT id, issuer_request_id, operation_id, card_id,
+			coalesce(operation ->> 'InputFileName', ''), coalesce(operation ->> 'Production', ''), parked_at FROM parked_operation
 			WHERE issuer_id = $1 AND applied_at = 0 AND parked_at < $2 AND (parked_at, id) > ($3, $4) ORDER BY parked_at, id LIMIT $5`,
 			issuerID, micros(before), at, id, page)
 	})

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -200,6 +201,27 @@ func TestChecksRestateTheStates(t *testing.T) {
 	}
 }
 
+// What was erased must not be in the table any more, sealed as it was.
+func TestErasedBodiesAreGone(t *testing.T) {
+	s := loadedStore(t)
+	n := issuance.Notification{IssuerID: "bank-1", Digest: []byte("d"), Body: []byte("sealed"), ReceivedAt: time.Now().Add(-time.Hour)}
+	_, err := s.ApplyNotification(t.Context(), n)
+	must(t, err)
+	left := func() (left int) {
+		_, err := one(s.reader(t.Context()), []any{&left}, `SELECT count(*) FROM notification WHERE length(body) > 0`)
+		must(t, err)
+		return left
+	}
+	if left() != 1 {
+		t.Fatal("the body was not kept")
+	}
+	_, err = s.Erase(t.Context(), issuance.EraseNotifications, time.Now(), 10)
+	must(t, err)
+	if left() != 0 {
+		t.Error("the body is still there")
+	}
+}
+
 // Balance must see what the checks cannot.
 func TestBalanceSees(t *testing.T) {
 	for _, query := range []string{
@@ -224,7 +246,7 @@ func TestBalanceSees(t *testing.T) {
 // must find its rows by index.
 func TestPlans(t *testing.T) {
 	s := loadedStore(t)
-	queries := []string{sqlOpenBatches, sqlUnknown, sqlWatched, sqlAdvance, sqlOrder, sqlNotLive,
+	queries := []string{sqlOpenBatches, sqlUnknown + isDue + sqlUnknownOrder, sqlWatched, sqlAdvance, sqlOrder, sqlNotLive,
 		sqlDoubled, sqlMissing, sqlReturned, sqlClosedOfLate, sqlUndecided, sqlEndedBadly, sqlWaiting, sqlByRefs, sqlTimes}
 	must(t, s.write(t.Context(), "collect", func(tx *tx) error {
 		for q := range tx.stmts.known {

@@ -40,20 +40,30 @@ func (s *Store) dueUnknown(ctx context.Context, issuerID string, max int) ([]iss
 	if err != nil {
 		return nil, err
 	}
-	for _, u := range issuance.Urgencies() {
-		for _, no := range open {
-			if len(due) >= max {
-				return due, nil
+	collect := func(query string, at time.Time) error {
+		for _, u := range issuance.Urgencies() {
+			for _, no := range open {
+				if len(due) >= max {
+					return nil
+				}
+				found, err := list(s.reader(ctx), scanPlain, query, no, int64(u), micros(at), max-len(due))
+				if err != nil {
+					return err
+				}
+				due = append(due, found...)
 			}
-			found, err := list(s.reader(ctx), scanPlain, sqlUnknown, no, int64(u), micros(s.now()), max-len(due))
-			if err != nil {
-				return nil, err
-			}
-			due = append(due, found...)
 		}
+		return nil
 	}
-	return due, nil
+	if err := collect(sqlUnknown+isDue+sqlUnknownOrder, s.now()); err != nil || len(due) > 0 {
+		return due, err
+	}
+	return due, collect(sqlUnknown+isMistaken+sqlUnknownOrder, s.now().Add(farSettled))
 }
+
+// farSettled is how far ahead the next question about an order lies at most; one
+// further ahead was put off by a clock that has been set back since.
+const farSettled = 48 * time.Hour
 
 func openBatches(q querier, issuerID string) ([]int64, error) {
 	return list(q, scanInt, sqlOpenBatches, issuerID)
@@ -63,8 +73,8 @@ const (
 	sqlOpenBatches = `SELECT b.no FROM batch b WHERE ` + openBatch + `b.issuer_id = $1 ORDER BY b.no`
 
 	sqlUnknown = `SELECT ` + orderColumns + ` FROM orders o
-		WHERE ` + openOrder + `o.batch_no = $1 AND o.state = 'unknown' AND o.urgency = $2 AND o.next_attempt_at <= $3
-		ORDER BY o.next_attempt_at, o.ref LIMIT $4`
+		WHERE ` + openOrder + `o.batch_no = $1 AND o.state = 'unknown' AND o.urgency = $2 AND `
+	sqlUnknownOrder = ` ORDER BY o.next_attempt_at, o.ref LIMIT $4`
 
 	sqlWatched = `SELECT ` + orderColumns + ` FROM orders o
 		WHERE o.batch_no = $1 AND o.watched_at > 0 AND o.watched_at <= $2 ORDER BY o.watched_at, o.ref LIMIT $3`

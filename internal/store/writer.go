@@ -19,7 +19,7 @@ const (
 // whoever loads has the next one ready at once. While many others write, they get
 // a share only.
 const (
-	bulkShare  = 5                    // a bulk write rests until its share of the time is one in so many
+	bulkShare  = 8                    // a bulk write rests until its share of the time is one in so many
 	manyOthers = 16                   // writes since the last bulk write: fewer are served between two without a rest
 	idleAfter  = 2 * time.Millisecond // without another write, nobody needs the rest
 )

@@ -50,7 +50,6 @@ type badAnswers struct {
 	share  float64
 	bad    func(orderID string) bool // orders that are spoiled on their way
 	most   int                       // bytes; more is answered 413
-	whole  bool                      // an acceptance says nothing of the cards
 	spoilt int
 }
 
@@ -106,14 +105,14 @@ func (f *badAnswers) spoil(body []byte, status int) []byte {
 	var said struct {
 		Operations []map[string]any `json:"operations"`
 	}
-	if f.whole || json.Unmarshal(body, &said) != nil {
-		body = []byte(`{}`)
-	}
-	if f.dice.Float64() >= f.share {
+	if json.Unmarshal(body, &said) != nil || len(body) == 0 || f.dice.Float64() >= f.share {
 		return body
 	}
 	f.spoilt++
 	items := said.Operations
+	if len(items) == 0 {
+		return body[:f.dice.IntN(len(body))]
+	}
 	some := func() map[string]any { return items[f.dice.IntN(len(items))] }
 	switch f.dice.IntN(7) {
 	case 0:
@@ -135,14 +134,15 @@ func (f *badAnswers) spoil(body []byte, status int) []byte {
 		some()["details"] = map[string]any{"more": []int{1}}
 	}
 	spoilt, err := json.Marshal(map[string]any{"operations": items, "page": 1})
-	if err != nil || f.whole {
-		return []byte(`<html>`)
+	if err != nil {
+		return body
 	}
 	return spoilt
 }
 
 // batchFaults is a night with everything that can go wrong between us and D1.
-var batchFaults = d1sim.Faults{ResetBefore: 0.05, ResetAfter: 0.1, ErrorBefore: 0.05, ErrorAfter: 0.1, Slow: 0.05, SlowFor: time.Millisecond}
+var batchFaults = d1sim.Faults{ResetBefore: 0.05, ResetAfter: 0.1, ErrorBefore: 0.05, ErrorAfter: 0.1, Slow: 0.05, SlowFor: time.Millisecond,
+	BatchPartly: 0.1, Truncated: 0.05, NotJSON: 0.05, NoOperationID: 0.05}
 
 // TestBatchesAgainstABlindD1 runs a night against a D1 that forgets
 // issuerRequestIds, over connections that break and with spoilt answers: each
@@ -162,12 +162,14 @@ func TestBatchesAgainstABlindD1(t *testing.T) {
 
 func batchNight(t *testing.T, answer d1.BatchAnswer, seed uint64) {
 	t.Helper()
-	const orders, bad = 400, 12
-	settings := d1sim.Settings{Duplicates: d1sim.DuplicatesBlind, Faults: batchFaults}
-	if answer != d1.BatchPerCard {
-		settings.BatchAnswer = d1sim.BatchAll
+	const orders = 400
+	settings := d1sim.Settings{Duplicates: d1sim.DuplicatesBlind, Faults: batchFaults, BatchAnswer: map[d1.BatchAnswer]string{
+		d1.BatchPerCard: d1sim.BatchPerCard, d1.BatchAllOrNothing: d1sim.BatchAll, d1.BatchAsAWhole: d1sim.BatchAccepted}[answer]}
+	bad := 12
+	if answer == d1.BatchAsAWhole {
+		bad = 0 // D1 takes these as well, and tells later what is wrong with them
 	}
-	front := &badAnswers{dice: rand.New(rand.NewPCG(seed, 1)), share: 0.3, most: 40 << 10, whole: answer == d1.BatchAsAWhole,
+	front := &badAnswers{dice: rand.New(rand.NewPCG(seed, 1)), share: 0.3, most: 40 << 10,
 		bad: func(orderID string) bool {
 			return strings.HasSuffix(orderID, "33") || strings.HasSuffix(orderID, "77") || strings.HasSuffix(orderID, "78")
 		}}
@@ -176,7 +178,7 @@ func batchNight(t *testing.T, answer d1.BatchAnswer, seed uint64) {
 		UnknownStop: 1000, UnreachableStop: 1000, RefusalStop: 1000, Batch: submit.BatchConfig{MaxOrders: 50}}, r.batchDeps(answer))
 	n.load(t.Context(), orders)
 	states := n.finish(t, 300)
-	if states[issuance.Submitted] != orders-bad || states[issuance.Refused] != bad {
+	if states[issuance.Submitted] != int64(orders-bad) || states[issuance.Refused] != int64(bad) {
 		t.Errorf("states %v, want %d of %d refused", states, bad, orders)
 	}
 	if sum := r.sim.Summary(); sum.ProducedTwice != 0 || sum.CardsProduced != orders-bad || sum.FaultsMade == 0 {
@@ -184,5 +186,31 @@ func batchNight(t *testing.T, answer d1.BatchAnswer, seed uint64) {
 	}
 	if front.spoilt == 0 {
 		t.Error("no answer was spoilt")
+	}
+}
+
+// A D1 that refuses what it has already: in a batch of all or nothing that
+// refuses the others with it, which must be ordered all the same, and the one
+// that D1 has is submitted and not refused.
+func TestBatchesAgainstARejectingD1(t *testing.T) {
+	t.Parallel()
+	const orders = 60
+	r := newRig(t, d1sim.Settings{Duplicates: d1sim.DuplicatesReject, BatchAnswer: d1sim.BatchAll,
+		Faults: d1sim.Faults{ResetAfter: 0.3}, StatusLag: time.Hour})
+	n := r.startWith(t.Context(), submit.Config{InFlight: 2, Settle: time.Millisecond, RetryWait: time.Millisecond,
+		UnknownStop: 1000, UnreachableStop: 1000, Batch: submit.BatchConfig{MaxOrders: 8}}, r.batchDeps(d1.BatchAllOrNothing))
+	n.load(t.Context(), orders)
+	// productionStatus knows nothing yet, so that orders are sent again that D1 has.
+	for i := 0; r.sim.Summary().RequestsReceived < 200; i++ {
+		if n.finish(t, 1); i > 1000 {
+			t.Fatal("too little was sent again")
+		}
+	}
+	r.must(r.sim.Adjust(func(s *d1sim.Settings) { s.StatusLag, s.Faults.ResetAfter = 0, 0 }))
+	if c := n.finish(t, 200); c[issuance.Submitted] != orders {
+		t.Errorf("states: %v", c)
+	}
+	if sum := r.sim.Summary(); sum.CardsProduced != orders {
+		t.Errorf("%d cards produced for %d orders", sum.CardsProduced, orders)
 	}
 }

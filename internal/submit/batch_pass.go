@@ -7,150 +7,58 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
-	"sync"
-	"time"
 
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/retry"
 	"cardbatch/internal/sealed"
 )
 
-// groups is what the workers of a batch pass share.
-type groups struct {
-	mu    sync.Mutex // held while a slice is handed over or a group is taken
-	aside []waiting  // taken from the work and in no group yet
-	room  *room      // guarded by pass.mu
-}
-
 // sendGroups is the worker of the batch mode.
 func (p *pass) sendGroups(going, calls context.Context) {
 	for p.awaitWork() {
-		if !p.lanes.enter(going) {
-			p.abandon()
-			continue
-		}
 		p.sendGroup(going, calls)
+	}
+}
+
+// permit waits until a request may be sent: for a lane and for the rate. In
+// between it asks whether there is still something to send, as a slot of the
+// rate is not given back. It reports false when there is not, or the run is over.
+func (p *pass) permit(going context.Context, wanted func() bool) (done func(), ok bool) {
+	if !p.lanes.enter(going) {
+		return nil, false
+	}
+	if !wanted() {
 		p.lanes.leave()
+		return nil, false
 	}
+	release, err := p.Limiter.Acquire(going)
+	if err != nil {
+		p.stop(fmt.Errorf("wait for the rate limit: %w", err))
+		p.lanes.leave()
+		return nil, false
+	}
+	return func() { release(); p.lanes.leave() }, true
 }
-
-// awaitWork waits until there is an order to send, and puts it aside, so that
-// whichever worker may send next takes it into its group: a worker that waits
-// for its turn must not keep an order of its own. There are no more when it
-// reports false: what is aside then, somebody comes back for who put it there.
-func (p *pass) awaitWork() bool {
-	g := &p.groups
-	g.mu.Lock()
-	waits := len(g.aside) > 0
-	g.mu.Unlock()
-	if waits {
-		return true
-	}
-	w, more := <-p.work
-	p.hintLow()
-	if more {
-		g.mu.Lock()
-		g.aside = append(g.aside, w)
-		g.mu.Unlock()
-	}
-	return more
-}
-
-func (p *pass) hintLow() {
-	select {
-	case p.low <- struct{}{}:
-	default:
-	}
-}
-
-// abandon gives back what is aside: the run is over.
-func (p *pass) abandon() {
-	p.groups.mu.Lock()
-	defer p.groups.mu.Unlock()
-	for _, w := range p.groups.aside {
-		p.giveBack(w.Ref)
-	}
-	p.groups.aside = nil
-}
-
-func (p *pass) someAside() bool {
-	p.groups.mu.Lock()
-	defer p.groups.mu.Unlock()
-	return len(p.groups.aside) > 0
-}
-
-// gather makes a group: as many orders as there is room for, and no two of the
-// same card, because an answer may name the card alone. An order that is larger
-// than a request may be goes alone.
-func (p *pass) gather() []waiting {
-	p.mu.Lock()
-	most, left := p.groups.room.orders, p.maxBody
-	p.mu.Unlock()
-	g := &p.groups
-	g.mu.Lock() // waits for a slice that is just being handed over
-	defer g.mu.Unlock()
-	group := make([]waiting, 0, most)
-	cards := make(map[string]bool, most)
-	add := func(w waiting) bool {
-		if len(group) == most || len(group) > 0 && w.share() > left || cards[w.CardID] {
-			return false
-		}
-		group = append(group, w)
-		cards[w.CardID] = true
-		left -= w.share()
-		return true
-	}
-	g.aside = slices.DeleteFunc(g.aside, add)
-	for len(group) < most && left > 0 {
-		select {
-		case w, more := <-p.work:
-			if !more {
-				return group
-			}
-			if add(w) {
-				continue
-			}
-			g.aside = append(g.aside, w)
-			if !cards[w.CardID] {
-				return group // it is full
-			}
-		default:
-			return group
-		}
-	}
-	return group
-}
-
-// share is how much of a request's size an order takes at most.
-func (w waiting) share() int { return len(w.Payload) + len(w.CardID) + perOrder }
 
 // sendGroup gathers a group and sees it through. A request that D1 refuses as
 // a whole is sent again in halves, down to the order that is to blame; nothing
 // of it was ordered, so nothing is ordered twice.
 func (p *pass) sendGroup(going, calls context.Context) {
-	if !p.someAside() {
-		return // another worker was faster
-	}
-	done, err := p.Limiter.Acquire(going)
-	if err != nil {
-		p.stop(fmt.Errorf("wait for the rate limit: %w", err))
-		p.abandon()
+	done, ok := p.permit(going, p.someAside) // another worker may be faster
+	if !ok {
+		if going.Err() != nil {
+			p.abandon()
+		}
 		return
 	}
 	group := p.gather() // only now, so that it is as full as it can be
 	p.hintLow()
-	orders, err := p.open(group)
-	if err != nil || len(orders) == 0 {
-		done()
-		return
-	}
-	pieces := [][]sending{orders}
+	pieces := p.open(group)
 	for len(pieces) > 0 {
 		piece := pieces[len(pieces)-1]
 		pieces = pieces[:len(pieces)-1]
 		if done == nil {
-			if done, err = p.Limiter.Acquire(going); err != nil {
-				p.stop(fmt.Errorf("wait for the rate limit: %w", err))
+			if done, ok = p.permit(going, func() bool { return true }); !ok {
 				p.giveBackAll(piece)
 				continue
 			}
@@ -162,6 +70,9 @@ func (p *pass) sendGroup(going, calls context.Context) {
 		done()
 		done = nil
 	}
+	if done != nil {
+		done()
+	}
 }
 
 // sending is an opened order.
@@ -170,9 +81,10 @@ type sending struct {
 	body []byte
 }
 
-// open opens the sealed requests of a group. What cannot be opened is held;
-// when a key is missing the run is over and all of it is given back.
-func (p *pass) open(group []waiting) ([]sending, error) {
+// open opens the sealed requests of a group, which is then one piece, or none.
+// What cannot be opened is held; when a key is missing the run is over and all
+// of it is given back.
+func (p *pass) open(group []waiting) (pieces [][]sending) {
 	orders := make([]sending, 0, len(group))
 	for i, w := range group {
 		body, err := p.Opener.Open(w.Payload, []byte(p.IssuerID+"/"+w.OrderID))
@@ -182,7 +94,7 @@ func (p *pass) open(group []waiting) ([]sending, error) {
 			for _, w := range group[i:] {
 				p.giveBack(w.Ref)
 			}
-			return nil, err
+			return nil
 		}
 		if err != nil {
 			p.learn(answer{kind: unopened})
@@ -191,7 +103,10 @@ func (p *pass) open(group []waiting) ([]sending, error) {
 		}
 		orders = append(orders, sending{w, body})
 	}
-	return orders, nil
+	if len(orders) == 0 {
+		return nil
+	}
+	return [][]sending{orders}
 }
 
 // request sends a piece of a group. It reports true when D1 took none of it
@@ -237,7 +152,8 @@ func (p *pass) stillMine(going context.Context, piece []sending) []sending {
 }
 
 // correlation is the id of a request: that of its first order and how many
-// there are, which no other request of the same claims has.
+// there are, which no other request of the same claims has. The orders of a
+// request were mostly claimed together, so their own ids begin alike.
 func correlation(piece []sending) string {
 	return piece[0].CorrelationID + "-" + strconv.Itoa(len(piece))
 }
@@ -347,16 +263,6 @@ func (p *pass) giveBack(ref issuance.Ref) {
 func (p *pass) giveBackAll(piece []sending) {
 	for _, s := range piece {
 		p.giveBack(s.Ref)
-	}
-}
-
-// handOver puts a slice to work. In the batch mode it is whole before a worker
-// gathers from it.
-func (p *pass) handOver(claims []issuance.Claim, since time.Time) {
-	p.groups.mu.Lock()
-	defer p.groups.mu.Unlock()
-	for _, c := range claims {
-		p.work <- waiting{c, since}
 	}
 }
 

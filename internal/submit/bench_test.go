@@ -41,11 +41,11 @@ func newSecureRig(tb testing.TB) *rig {
 	tb.Helper()
 	r := newRig(tb, d1sim.Settings{})
 	d := simtest.Start(tb, func(c *d1sim.Config) { c.Settings.SkipDecryption = true; c.Settings.Day = time.Hour })
-	tlsConfig, err := d1.LoadTLS(d1.TLSFiles{Cert: d.CertFile, Key: d.KeyFile, CA: d.CAFile})
-	r.must(err)
 	r.sim = d.Sim
-	r.client, err = d1.New(d1.Config{IssuerID: d.IssuerID, BaseURL: d.BaseURL, TokenURL: d.TokenURL, TLS: tlsConfig,
-		Token: d1.Token{KeyID: d.Keys.JWTKeyID, Key: d.Keys.JWTKey}})
+	var err error
+	r.client, err = d1.New(d1.Config{IssuerID: d.IssuerID, BaseURL: d.BaseURL, TokenURL: d.TokenURL,
+		TLSFiles: d1.TLSFiles{Cert: d.CertFile, Key: d.KeyFile, CA: d.CAFile},
+		Token:    d1.Token{KeyID: d.Keys.JWTKeyID, Key: d.Keys.JWTKey}})
 	r.must(err)
 	tb.Cleanup(r.client.Close)
 	return r

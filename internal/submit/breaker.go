@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"cardbatch/internal/retry"
+
+	"github.com/rs/zerolog"
 )
 
 // BreakerState says whether orders go to D1.
@@ -50,20 +52,16 @@ func (r *Runner) turn(to BreakerState, why error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.outage = to == Open || b.outage && to != Closed
-	if to == Closed {
-		b.unclear = ""
-	}
 	if b.shown.State == to {
 		return
 	}
 	from := b.shown
 	b.shown = Breaker{State: to, Since: r.Now()}
-	line := r.Log.Info()
-	text := "circuit breaker: D1 answers"
+	level, text := zerolog.InfoLevel, "circuit breaker: D1 answers"
 	switch to {
 	case Open:
 		b.shown.Why = why.Error()
-		line, text = r.Log.Warn().Err(why), "circuit breaker: D1 is unavailable, no orders are sent until it answers"
+		level, text = zerolog.WarnLevel, "circuit breaker: D1 is unavailable, no orders are sent until it answers"
 	case HalfOpen:
 		text = "circuit breaker: D1 gives tokens again, one order goes first"
 	case Closed:
@@ -71,7 +69,7 @@ func (r *Runner) turn(to BreakerState, why error) {
 			return // the first order of a process is no news
 		}
 	}
-	line.Str("stage", "submit").Str("issuer", r.IssuerID).Str("code", string(to)).Msg(text)
+	r.Log.WithLevel(level).Err(why).Str("stage", "submit").Str("issuer", r.IssuerID).Str("code", string(to)).Msg(text)
 }
 
 // doubt remembers an order that D1 gave no usable answer to: a question about

@@ -27,6 +27,25 @@
 //
 // A request that cannot be opened is held with PAYLOAD_LOST.
 //
+// # In batches
+//
+// With [Deps.SendBatch] many orders go in one request; all else is as above. A
+// request takes one slot of the rate, and holds as many orders as are claimed
+// and as there is room for, never two of the same card. What became of it is
+// told order by order, or for all at once: one that is lost makes all its orders
+// unknown, each to be asked about. Its correlation id is that of its first order
+// and how many there are.
+//
+// A request that D1 refuses as a whole has ordered nothing. It is halved and its
+// parts are sent, and so on down to the order that is to blame, which alone is
+// refused. That holds for one that is too large as well, and makes all later
+// ones smaller. The first request of a run is one order alone. After it they are
+// full; trouble halves the next ones, success doubles them again, so that a file
+// full of mistakes and a D1 whose answers get lost cost little.
+//
+// A set-up that is wrong for some orders only may refuse a full request's worth
+// of them before it is noticed.
+//
 // # When a run stops early
 //
 // A run begins with one order alone, and goes wide when D1 has accepted one:
@@ -38,6 +57,23 @@
 // claimed and not sent becomes ready again and the attempt is not counted. The
 // refusals that led to the stop stay refused: D1 did say no. The next run stops
 // at the first order that is refused for the same reason.
+//
+// # When D1 is dead
+//
+// A run that found D1 dead leaves the circuit breaker open, see [Breaker]. The
+// next run begins with a request for a token and, when an order got no answer,
+// with a question about that one. Only when both are answered it claims, and
+// its first order goes alone: if that one is not answered either, the run ends
+// there. So an outage costs a few orders of unknown outcome when it begins, and
+// none while it lasts. A process begins with a token before its first claim.
+//
+// # Hours
+//
+// [Config.Hours] may close altogether or to orders that are not urgent. A run
+// whose hours end claims nothing more, drains, and ends without an error; what
+// it had claimed is ready again. Runs outside the hours are idle, with the time
+// they open again in [Summary.OpensAt]. A [Forecast] at the beginning of a run
+// and every ten minutes tells in time what will not be finished.
 //
 // # Draining
 //

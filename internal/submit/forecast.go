@@ -7,6 +7,8 @@ import (
 
 	"cardbatch/internal/calendar"
 	"cardbatch/internal/issuance"
+
+	"github.com/rs/zerolog"
 )
 
 // Forecast says when orders that wait will have been sent, if all goes on as it
@@ -109,15 +111,15 @@ func (r *Runner) foretell(now time.Time, q queue, speed float64) {
 		return
 	}
 	f := Predict(r.Hours, now, q.urgent, q.normal, speed)
-	line, text := r.Log.Info(), fmt.Sprintf("%d orders wait; at %.1f a second all are sent by %s", total, speed, r.clock(f.Done))
+	level, text := zerolog.InfoLevel, fmt.Sprintf("%d orders wait; at %.1f a second all are sent by %s", total, speed, r.clock(f.Done))
 	switch {
 	case f.Done.IsZero():
-		line, text = r.Log.Warn(), fmt.Sprintf("%d orders wait; at %.1f a second they will not be sent within a month", total, speed)
+		level, text = zerolog.WarnLevel, fmt.Sprintf("%d orders wait; at %.1f a second they will not be sent within a month", total, speed)
 	case f.Left > 0:
-		line, text = r.Log.Warn(), fmt.Sprintf("%d orders wait and will not be finished by %s, when the hours for sending end: at %.1f a second %d are left then, and the last is sent by %s",
+		level, text = zerolog.WarnLevel, fmt.Sprintf("%d orders wait and will not be finished by %s, when the hours for sending end: at %.1f a second %d are left then, and the last is sent by %s",
 			total, r.clock(f.Closes), speed, f.Left, r.clock(f.Done))
 	}
-	line.Str("stage", "submit").Str("issuer", r.IssuerID).Int64("count", total).Msg(text)
+	r.Log.WithLevel(level).Str("stage", "submit").Str("issuer", r.IssuerID).Int64("count", total).Msg(text)
 }
 
 // foretellNowAndThen logs forecasts until the function returned is called.

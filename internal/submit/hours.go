@@ -24,7 +24,7 @@ var errHours = errors.New("the hours for sending are over")
 // leave is what the hours allow at a time.
 type leave struct {
 	normal, urgent bool
-	until          time.Time // zero: for more than a month
+	since, until   time.Time // zero: for more than a month
 }
 
 // allowed says what may be sent, and until when that holds.
@@ -33,15 +33,7 @@ func (r *Runner) allowed(now time.Time) leave {
 		return leave{normal: true, urgent: true}
 	}
 	phase := r.Hours.At(now)
-	l := leave{phase.Normal, phase.Urgent, phase.Until}
-	for !l.until.IsZero() {
-		next := r.Hours.At(l.until)
-		if next.Normal != l.normal || next.Urgent != l.urgent {
-			break
-		}
-		l.until = next.Until
-	}
-	return l
+	return leave{phase.Normal, phase.Urgent, now, phase.Until}
 }
 
 // idle reports whether there is nothing that this run may do, and tells why
@@ -107,9 +99,9 @@ func (p *pass) closeIn() (cancel func() bool) {
 }
 
 // claim claims what may be sent now. It claims nothing, and ends the run, when
-// that is not what it was when the run began: the clock may have been set.
+// the time is not the run's any more: the clock may have been set.
 func (p *pass) claim(ctx context.Context, max int) ([]issuance.Claim, error) {
-	if now := p.allowed(p.Now()); now.normal != p.leave.normal || now.urgent != p.leave.urgent {
+	if now := p.Now(); now.Before(p.leave.since) || !p.leave.until.IsZero() && !now.Before(p.leave.until) {
 		p.stop(errHours)
 		return nil, nil
 	}

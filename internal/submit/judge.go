@@ -65,6 +65,8 @@ func tells(e *retry.Error) answer {
 		return answer{kind: setUp, reason: strings.TrimSpace(status(e) + " " + e.Code)}
 	case e.Status == 0 && errors.Is(e, context.Canceled):
 		return answer{kind: givenUp}
+	case e.Status == 0 && e.Class == retry.NotDone && !e.Unavailable: // a gateway that closes its connections in turn
+		return answer{kind: givenUp}
 	case e.Class == retry.NotDone && e.Unavailable:
 		return answer{kind: unreachable}
 	case e.Class == retry.NotDone:

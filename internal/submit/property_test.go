@@ -342,6 +342,8 @@ func checkProduced(t *rapid.T, d1 *blindD1, store *fakeStore, final bool) {
 // what may be asked.
 func (s *fakeStore) ApplyParked(context.Context, string) (int, error) { return 0, nil }
 
-func (s *fakeStore) TakeAllowance(_ context.Context, _, _ string, n, _ int) (int, error) { return n, nil }
+func (s *fakeStore) TakeAllowance(_ context.Context, _, _ string, n, _ int) (int, error) {
+	return n, nil
+}
 
 func (s *fakeStore) ReturnAllowance(context.Context, string, string, int) error { return nil }

@@ -35,6 +35,10 @@ type rig struct {
 	client *d1.Client
 	ring   *sealed.Keyring
 	path   string // of the database
+
+	// connect makes a client of a D1 elsewhere, or of a less patient one.
+	connect func(url string, timeout time.Duration) *d1.Client
+	url     string
 }
 
 // newRig starts a D1 that takes card data as given. in may stand in front of it.
@@ -55,17 +59,20 @@ func newRig(tb testing.TB, settings d1sim.Settings, in ...func(http.Handler) htt
 	}
 	server := httptest.NewServer(handler)
 	tb.Cleanup(func() { server.Close(); sim.Close() })
-	client, err := d1.New(d1.Config{IssuerID: issuerID, BaseURL: server.URL + "/banking/v1", TokenURL: server.URL + "/authz/v1/oauth2/token",
-		Token: d1.Token{KeyID: keys.JWTKeyID, Key: keys.JWTKey}})
-	if err != nil {
-		tb.Fatal(err)
+	connect := func(url string, timeout time.Duration) *d1.Client {
+		client, err := d1.New(d1.Config{IssuerID: issuerID, BaseURL: url + "/banking/v1", TokenURL: url + "/authz/v1/oauth2/token",
+			Token: d1.Token{KeyID: keys.JWTKeyID, Key: keys.JWTKey}, Timeout: timeout})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(client.Close)
+		return client
 	}
-	tb.Cleanup(client.Close)
 	ring, err := sealed.NewKeyring("k1", map[string][]byte{"k1": bytes.Repeat([]byte{7}, sealed.KeySize)})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &rig{tb: tb, sim: sim, client: client, ring: ring, path: string(storetest.SQLite(tb))}
+	return &rig{tb: tb, sim: sim, client: connect(server.URL, 0), ring: ring, path: string(storetest.SQLite(tb)), connect: connect, url: server.URL}
 }
 
 // node is one process of ours: a store with a session, and the stages.
@@ -101,10 +108,10 @@ func (r *rig) startWith(ctx context.Context, cfg submit.Config, deps submit.Deps
 	r.must(err)
 	_, err = n.store.RecoverSessions(ctx, time.Millisecond)
 	r.must(err)
-	n.limiter, err = ratelimit.New(n.store, issuerID, ratelimit.Config{InFlight: max(cfg.InFlight, 16)})
+	n.limiter, err = ratelimit.New(n.store, issuerID, ratelimit.Config{PerSecond: cfg.PerSecond, InFlight: max(cfg.InFlight, 16)})
 	r.must(err)
 	cfg.IssuerID, cfg.Session = issuerID, n.session
-	deps.Store, deps.Limiter, deps.Opener, deps.Log = n.store, n.limiter, r.ring, zerolog.Nop()
+	deps.Store, deps.Queue, deps.Limiter, deps.Opener, deps.Log = n.store, n.store, n.limiter, r.ring, zerolog.Nop()
 	deps.Now = func() time.Time { return time.Now().UTC() }
 	n.submit, err = submit.New(cfg, deps)
 	r.must(err)
@@ -125,8 +132,14 @@ func (r *rig) must(err error) {
 // load takes a file of n orders in, as intake would.
 func (n *node) load(ctx context.Context, orders int) {
 	n.tb.Helper()
+	n.loadAs(ctx, "ord-", issuance.Normal, orders)
+}
+
+// loadAs is load for orders whose ids begin alike and that are as urgent.
+func (n *node) loadAs(ctx context.Context, prefix string, urgency issuance.Urgency, orders int) {
+	n.tb.Helper()
 	why := issuance.Why{At: time.Now().UTC(), Stage: "intake", Session: n.session}
-	b, err := n.store.ClaimFile(ctx, issuance.Batch{Source: "test", IssuerID: issuerID, FileName: "orders.csv",
+	b, err := n.store.ClaimFile(ctx, issuance.Batch{Source: "test", IssuerID: issuerID, FileName: prefix + "orders.csv",
 		Session: n.session, State: issuance.BatchLoading, BusinessDate: "2026-03-02", ReceivedAt: why.At, Why: why})
 	n.must(err)
 	const slice = 1000
@@ -135,8 +148,8 @@ func (n *node) load(ctx context.Context, orders int) {
 		for i := range rows {
 			row := int64(from + i + 1)
 			o := issuance.Order{Ref: issuance.NewRef(b.No, row), Line: row + 1, IssuerID: issuerID,
-				OrderID: fmt.Sprintf("ord-%07d", row), CardID: fmt.Sprintf("card-%07d", row), ConsumerID: "c-1",
-				ProductID: "VISA_DEBIT_STD", Issuance: issuance.Creation, Urgency: issuance.Normal, State: issuance.Ready}
+				OrderID: fmt.Sprintf("%s%07d", prefix, row), CardID: fmt.Sprintf("card-%s%07d", prefix, row), ConsumerID: "c-1",
+				ProductID: "VISA_DEBIT_STD", Issuance: issuance.Creation, Urgency: urgency, State: issuance.Ready}
 			mac := sha256.Sum256([]byte(o.OrderID))
 			o.ContentMAC = mac[:16]
 			box, err := n.ring.Seal(orderBody(o.OrderID), []byte(issuerID+"/"+o.OrderID))

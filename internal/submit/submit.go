@@ -205,11 +205,11 @@ func (r *Runner) RunOnce(ctx context.Context) (Summary, error) {
 		sum.Stopped = err.Error()
 		err = fmt.Errorf("submit for %s: %w", r.IssuerID, err)
 	}
-	line := r.Log.Info()
+	level := zerolog.InfoLevel
 	if sum.Claimed == 0 { // every minute of the day; an error is the scheduler's to tell, and the breaker's
-		line = r.Log.Debug()
+		level = zerolog.DebugLevel
 	}
-	line.Str("stage", "submit").Str("issuer", r.IssuerID).Dur("duration", took).
+	r.Log.WithLevel(level).Str("stage", "submit").Str("issuer", r.IssuerID).Dur("duration", took).
 		Dict("count", zerolog.Dict().Int("claimed", sum.Claimed).Int("submitted", sum.Submitted).
 			Int("refused", sum.Refused).Int("unknown", sum.Unknown).Int("not_done", sum.NotDone).
 			Int("held", sum.Held).Int("released", sum.Released)).AnErr("err", err).Msg("orders submitted")

@@ -40,7 +40,7 @@ func (r *Runner) ask(parent context.Context, slice []issuance.Order) ([]reply, e
 		case a.err != nil && a.err.Class == retry.Stop:
 			stop(fmt.Errorf("%w: %s", ErrSetUp, a.err.Code))
 		case a.err != nil && a.err.Unavailable:
-			if unreachable++; unreachable >= r.UnreachableStop {
+			if unreachable++; unreachable >= r.UnreachableStop && !mayBeTheOrders(a.err) {
 				stop(fmt.Errorf("%w: not reached %d times in a row", ErrUnavailable, unreachable))
 			}
 		default:
@@ -128,6 +128,7 @@ func (r *Runner) record(ctx context.Context, replies []reply, sum *Summary) erro
 	defer cancel()
 	var heard []issuance.Heard
 	var outcomes []issuance.Outcome
+	charge(replies, r.Now())
 	for _, a := range replies {
 		sum.Asked++
 		v := r.judge(a, r.Now())

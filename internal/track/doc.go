@@ -18,18 +18,26 @@
 //	usable answer
 //
 // Productions of the card that name another request belong to another order and
-// count as nothing.
+// count as nothing. A plain 500 may be about the order, or all that a D1 has to
+// say that is down: it counts as no usable answer when D1 answered about another
+// order in the same slice, or has said nothing else about this one for hours.
 //
 // # A silent order
 //
 // A submitted order of which nothing was heard is asked about, and the answer
 // has the same effect as a notification. Lost notifications thus cost time only.
+// An order that is final is not asked about any more: what its carrier says after
+// the hand-over comes by notification or not at all. An order that D1 had
+// accepted and does not know is counted as missing, kept as such in the store
+// until it is heard of again, and named in the log the first time.
 //
 // # Manners
 //
 // Asking shares the rate limit with ordering. It stays behind by asking few at a
 // time and at most [Config.Budget] times in a run; the rest waits for the next
-// run. A D1 that is out of reach ends the run with [ErrUnavailable] and changes
+// run. All runs of a day, of the issuer's zone, share [Config.DailyBudget], which
+// the store keeps; its last fifth is for unknown orders. A question without an
+// answer costs nothing of it. A D1 that is out of reach ends the run with [ErrUnavailable] and changes
 // nothing: not being able to ask is no answer.
 //
 // The stage recovers nothing itself: package app makes the orders of dead

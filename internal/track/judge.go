@@ -1,6 +1,7 @@
 package track
 
 import (
+	"slices"
 	"time"
 
 	"cardbatch/internal/issuance"
@@ -54,6 +55,30 @@ func (r *Runner) judge(a reply, now time.Time) verdict {
 // all: out of reach, too busy, or not letting us in.
 func answered(e *retry.Error) bool {
 	return e.Class == retry.Refused || e.Class == retry.Unknown && e.Status != 0 && !e.Unavailable
+}
+
+// mayBeTheOrders reports whether an answer is a plain 500, which a D1 gives that
+// is down as a whole, and also one that stumbles over one order.
+func mayBeTheOrders(e *retry.Error) bool { return e.Status == 500 }
+
+// plain500Free is how long plain 500 and nothing else may be all that D1 says
+// until one of them counts. An order of its own that D1 stumbles over is thus
+// held after a day, by the default of [Config.UnclearAsks]; a D1 that is down
+// for a night has nobody held.
+const plain500Free = 3 * time.Hour
+
+// charge makes a plain 500 count as an answer about its order when D1 did answer
+// about another meanwhile, or when it has said nothing else for long.
+func charge(replies []reply, now time.Time) {
+	met := slices.ContainsFunc(replies, func(a reply) bool { return a.err == nil || answered(a.err) })
+	for i, a := range replies {
+		if a.err == nil || !mayBeTheOrders(a.err) || !met && now.Sub(a.order.NextAttemptAt) < plain500Free {
+			continue
+		}
+		charged := *a.err
+		charged.Unavailable = false
+		replies[i].err = &charged
+	}
 }
 
 // sift returns the operations that are the production of the order, and whether

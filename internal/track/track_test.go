@@ -328,6 +328,51 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// TestPlain500: it may be about D1, then no order pays for it, or about the one
+// order, then a person must decide in the end.
+func TestPlain500(t *testing.T) {
+	down := &retry.Error{Class: retry.Unknown, Status: 500, Code: "HTTP_500", Unavailable: true}
+	for name, tt := range map[string]struct {
+		others bool // D1 answers about the others
+		each   time.Duration
+		runs   int
+		want   issuance.State
+	}{
+		"a night of it, for all":  {false, 5 * time.Minute, 12 * 12, issuance.Unknown},
+		"some days of it":         {false, time.Hour, 4 * 24, issuance.Held},
+		"for one, and not others": {true, time.Hour, 12, issuance.Held},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, Config{InFlight: 1}, func(card string) ([]issuance.Operation, error) {
+					if card > "card-0005" {
+						return nil, nil
+					}
+					return nil, down
+				})
+				for range 5 { // more than would end the run if it were 503
+					b.store.add(issuance.Order{State: issuance.Unknown, Attempts: 1, NextAttemptAt: time.Now()})
+				}
+				for range tt.runs {
+					if tt.others {
+						b.store.add(issuance.Order{State: issuance.Unknown, Attempts: 1, NextAttemptAt: time.Now()})
+					}
+					_, err := b.RunOnce(t.Context())
+					if !tt.others && b.store.orders[0].Asks == 0 && !errors.Is(err, ErrUnavailable) {
+						t.Fatalf("D1 is not said to be down: %v", err)
+					}
+					<-time.After(tt.each)
+				}
+				for i, o := range b.store.orders[:5] {
+					if o.State != tt.want {
+						t.Errorf("order %d is %s after %d questions", i, o.State, o.Asks)
+					}
+				}
+			})
+		})
+	}
+}
+
 // A single question that finds nobody is enough when there is no other.
 func TestUnreachableForTheOnlyQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

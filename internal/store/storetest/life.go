@@ -20,6 +20,7 @@ func lifeTests() map[string]func(*world) {
 		"parked news whose order never comes is listed":      parkedForever,
 		"words we do not know are counted":                   strangeWords,
 		"an allowance is a day's, whatever process takes it": allowance,
+		"each order of a card hears its own":                 sameCard,
 		"ready orders can be doubted":                        doubt,
 		"older news of a shipment changes nothing":           lateShipment,
 	}
@@ -212,12 +213,14 @@ func parkedByCard(w *world) {
 func parkedForever(w *world) {
 	w.submitted("a")
 	for i := range page + 5 {
-		w.notify(fmt.Sprint("n", i), produce(fmt.Sprint("z", i), issuance.CardShipped, w.clock.now()))
+		op := produce(fmt.Sprint("z", i), issuance.CardShipped, w.clock.now())
+		op.InputFileName = "theirs.csv"
+		w.notify(fmt.Sprint("n", i), op)
 	}
 	w.clock.advance(time.Hour)
 	w.notify("young", produce("young", issuance.CardShipped, w.clock.now()))
 	old := collect(w, w.s.ParkedOperations(w.ctx(), bank, w.clock.now().Add(-time.Minute)))
-	if len(old) != page+5 || old[page+4].IssuerRequestID != fmt.Sprint("order-z", page+4) || old[0].CardID != "card-z0" ||
+	if len(old) != page+5 || old[page+4].IssuerRequestID != fmt.Sprint("order-z", page+4) || old[0].CardID != "card-z0" || old[0].InputFileName != "theirs.csv" ||
 		old[0].Status != issuance.CardShipped || !old[0].ParkedAt.Equal(w.clock.now().Add(-time.Hour)) {
 		w.Fatalf("%d old ones, the first is %+v", len(old), old[0])
 	}
@@ -270,6 +273,33 @@ func allowance(w *world) {
 	take("track/a", "2026-03-02", 70, 70)
 	w.must(w.s.ReturnAllowance(w.ctx(), "track/a", "2026-03-01", 70)) // of a day that is over
 	take("track/a", "2026-03-02", 70, 30)
+}
+
+// sameCard: D1 answers with all operations of a card.
+func sameCard(w *world) {
+	w.submitted("a")
+	first := produce("a", issuance.CardShipped, w.clock.now())
+	w.notify("n", first)
+	b := w.claimFile()
+	r := row(b.No, 1, "again")
+	r.CardID = "card-a"
+	w.add(b, r)
+	w.decide(b, issuance.BatchAccepted, 1)
+	w.record(outcome(w.claim(1)[0], issuance.Submitted))
+	second := produce("again", issuance.CardProdOngoing, w.clock.now())
+	second.CardID, first.Production = "card-a", issuance.CardReturned
+	w.must(w.s.HearOrders(w.ctx(), bank, "track", []issuance.Heard{{Ref: r.Ref, Operations: []issuance.Operation{first, second}}}))
+	w.equal([]issuance.ProductionStatus{w.order("a").Production.Status, w.order("again").Production.Status},
+		[]issuance.ProductionStatus{issuance.CardReturned, issuance.CardProdOngoing})
+	nameless := produce("again", issuance.CardProdDone, w.clock.now())
+	nameless.IssuerRequestID, nameless.CardID = "", "card-a"
+	w.notify("m", nameless)
+	nameless.OperationID = ""
+	nameless.Production = issuance.CardShipped
+	w.notify("l", nameless) // only one of the two is not finished
+	w.equal(w.order("again").Production.Status, issuance.CardShipped)
+	w.equal(len(collect(w, w.s.OrdersTakenTwice(w.ctx(), bank))), 0)
+	w.balance()
 }
 
 // doubt: after a backup was restored, D1 is asked before anything is sent.

@@ -15,7 +15,13 @@ func attemptOfAWrongClock(w *world) {
 	w.equal(orderIDs(w.claim(9)), []string{"order-b"})
 	w.equal(len(w.claim(9)), 0)
 	w.clock.advance(time.Hour)
-	w.equal(orderIDs(w.claim(9)), []string{"order-a"})
+	again := w.claim(9)
+	w.equal(orderIDs(again), []string{"order-a"})
+
+	years = outcome(again[0], issuance.Unknown)
+	years.NextAttemptAt = w.clock.now().AddDate(3, 0, 0)
+	w.record(years)
+	w.equal(len(w.due(9)), 1)
 }
 
 // mixed accepts a batch with orders of every urgency.
