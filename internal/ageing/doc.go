@@ -41,7 +41,7 @@
 // works moves to the next working day. A due date that cannot be read is no due date.
 //
 // Silence is the absence of news, not of words: that D1, when asked, says the same
-// as yesterday does not end it.
+// as yesterday does not end it. A pause that D1 has told of is no silence.
 //
 // # Use
 //

@@ -144,7 +144,7 @@ func (j *Judge) late(s *issuance.Suspect) (Finding, bool) {
 		return Finding{Kind: Overdue, Since: j.days.begin(due), Code: s.Code, Text: "D1 estimated that it ships on " + p.DueDate}, true
 	case p.Phase() == issuance.OnHold && j.days.since(began(s)) > limits.HoldDays:
 		return Finding{Kind: OnHold, Since: began(s), Code: s.Code, Text: cmp.Or(p.Reason, noReason)}, true
-	case j.days.since(lastNews(s)) > limits.SilentAfterDays:
+	case p.Phase() != issuance.OnHold && j.days.since(lastNews(s)) > limits.SilentAfterDays: // a pause has its own limit
 		text := "D1 has it and has said nothing of its production"
 		if p.Status != "" {
 			text = "the last news is " + string(p.Status)

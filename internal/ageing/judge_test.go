@@ -16,8 +16,9 @@ const morning = "2026-03-04T06:10:00Z"
 func testRules() *Rules {
 	return &Rules{
 		Zone: time.UTC, Calendar: easter(), EndedFor: 10 * 24 * time.Hour, UnmatchedAfter: 24 * time.Hour,
-		Default:  Limits{SilentAfterDays: 3, HoldDays: 1, OverdueGraceDays: 0, UnresolvedAfter: 4 * time.Hour},
-		Products: map[string]Limits{"SLOW": {SilentAfterDays: 10, HoldDays: 5, OverdueGraceDays: 2, UnresolvedAfter: 24 * time.Hour}},
+		Default: Limits{SilentAfterDays: 3, HoldDays: 1, OverdueGraceDays: 0, UnresolvedAfter: 4 * time.Hour},
+		Products: map[string]Limits{"SLOW": {SilentAfterDays: 10, HoldDays: 5, OverdueGraceDays: 2, UnresolvedAfter: 24 * time.Hour},
+			"PATIENT": {SilentAfterDays: 1, HoldDays: 30}},
 	}
 }
 
@@ -108,6 +109,7 @@ func TestOrders(t *testing.T) {
 
 		"on hold since yesterday":   {at(t, issuance.CardProdOnHold, 1), "", 0},
 		"on hold for longer":        {at(t, issuance.CardProdOnHold, 2), OnHold, 2},
+		"on hold, silent for less":  {with(at(t, issuance.CardProdOnHold, 8), func(s *suspect) { s.ProductID = "PATIENT" }), "", 0},
 		"on hold, slow":             {with(at(t, issuance.CardProdOnHold, 2), slow), "", 0},
 		"on hold, by our clock":     {with(at(t, issuance.CardProdOnHold, 2), func(s *suspect) { s.Production.At = time.Time{} }), OnHold, 2},
 		"on hold, D1 from tomorrow": {with(at(t, issuance.CardProdOnHold, 2), func(s *suspect) { s.Production.At = before(t, -1) }), OnHold, 2},
@@ -226,7 +228,7 @@ func model(r *Rules, s *issuance.Suspect, now time.Time) Kind {
 		Overdue:          running && dueErr == nil && days(dueDay) > l.OverdueGraceDays,
 		Returned:         s.Disposition() == "shipped" && s.Production.Status == issuance.CardReturned && young(s.StatusAt),
 		OnHold:           s.Disposition() == "on_hold" && days(s.Production.At) > l.HoldDays,
-		Silent:           running && days(s.NewsAt) > l.SilentAfterDays,
+		Silent:           running && s.Disposition() != "on_hold" && days(s.NewsAt) > l.SilentAfterDays,
 	}
 	for _, k := range Kinds() {
 		if fits[k] {

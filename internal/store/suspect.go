@@ -33,7 +33,7 @@ const (
 	// rises, so that an order may come twice and none is missed.
 	sqlWaiting = `SELECT ` + orderColumns + ` FROM orders o CROSS JOIN event e ON e.id = o.last_event
 		WHERE o.watched_at > 0 AND o.batch_no = $1 AND (o.watched_at, o.ref) > ($2, $3)
-			AND (e.at <= $4 OR o.status = 'CARD_PROD_ON_HOLD' OR o.due_date <> '' AND o.due_date < $5)
+			AND (e.at <= $4 OR o.status = 'CARD_PROD_ON_HOLD' OR o.due_date <> '' AND (o.due_date < $5 OR substr(o.due_date, 5, 1) <> '-'))
 		ORDER BY o.watched_at, o.ref LIMIT $6`
 
 	sqlByRefs = `SELECT ` + orderColumns + ` FROM json_each($1) j CROSS JOIN orders o ON o.ref = j.value ORDER BY j.key`

@@ -45,7 +45,7 @@ func refusal(c issuance.Claim) issuance.Outcome {
 }
 
 func suspects(w *world) {
-	w.submitted("failed", "hold", "due", "quiet", "returned", "twice", "missing", "fine", "due-later")
+	w.submitted("failed", "hold", "due", "due-oddly", "quiet", "returned", "twice", "missing", "fine", "due-later")
 	w.accepted("held", "refused", "unknown", "ready")
 	for _, c := range w.claim(3) {
 		switch c.OrderID {
@@ -63,17 +63,19 @@ func suspects(w *world) {
 	w.equal(w.suspected(w.filter()), []string{"order-held", "order-refused", "order-unknown"})
 	due, later := produce("due", issuance.CardProdReady, w.clock.now()), produce("due-later", issuance.CardProdReady, w.clock.now())
 	due.DueDate, later.DueDate = "2026-03-03T17:00:00Z", "2026-03-04"
+	oddly := produce("due-oddly", issuance.CardProdReady, w.clock.now())
+	oddly.DueDate = "20270101" // who compares letters would think it later than it is, or earlier
 	second := produce("twice", issuance.CardProdReady, w.clock.now())
 	second.OperationID = "op-second"
 	w.notify("first", produce("quiet", issuance.CardProdReady, w.clock.now()))
 	w.clock.advance(3 * day)
 	failed := produce("failed", issuance.CardProdReady, w.clock.now())
 	failed.Status = issuance.OperationFailed
-	w.notify("second", failed, produce("hold", issuance.CardProdOnHold, w.clock.now()), due, later,
+	w.notify("second", failed, produce("hold", issuance.CardProdOnHold, w.clock.now()), due, oddly, later,
 		produce("returned", issuance.CardReturned, w.clock.now()), produce("twice", issuance.CardProdReady, w.clock.now()), second,
 		produce("missing", issuance.CardProdReady, w.clock.now()), produce("fine", issuance.CardProdReady, w.clock.now()))
 	w.must(w.s.HearOrders(w.ctx(), bank, "track", []issuance.Heard{{Ref: w.order("missing").Ref, Missing: true}}))
-	w.equal(w.suspected(w.filter()), []string{"order-due", "order-failed", "order-held", "order-hold", "order-missing", "order-quiet",
+	w.equal(w.suspected(w.filter()), []string{"order-due", "order-due-oddly", "order-failed", "order-held", "order-hold", "order-missing", "order-quiet",
 		"order-refused", "order-returned", "order-twice", "order-unknown"})
 	// That D1 says the same when asked is no news.
 	w.must(w.s.HearOrders(w.ctx(), bank, "track", []issuance.Heard{{Ref: w.order("quiet").Ref,
