@@ -247,7 +247,7 @@ func TestBalanceSees(t *testing.T) {
 func TestPlans(t *testing.T) {
 	s := loadedStore(t)
 	queries := []string{sqlOpenBatches, sqlUnknown + isDue + sqlUnknownOrder, sqlWatched, sqlAdvance, sqlOrder, sqlNotLive,
-		sqlDoubled, sqlMissing, sqlReturned, sqlClosedOfLate, sqlUndecided, sqlEndedBadly, sqlWaiting, sqlByRefs, sqlTimes}
+		sqlDoubled, sqlMissing, sqlReturned, sqlClosedOfLate, sqlUndecided, sqlEndedBadly, sqlKeepWaiting, sqlByRefs, sqlTimes, sqlFailedChanges, sqlLastChanges}
 	must(t, s.write(t.Context(), "collect", func(tx *tx) error {
 		for q := range tx.stmts.known {
 			queries = append(queries, q)

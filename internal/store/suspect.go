@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"iter"
 
 	"cardbatch/internal/issuance"
@@ -31,10 +32,20 @@ const (
 		WHERE ` + endedBadly + ` AND o.batch_no = $1 AND o.ref > $2 ORDER BY o.ref LIMIT $3`
 	// Of the orders that D1 works on, those that keep us waiting. watched_at only
 	// rises, so that an order may come twice and none is missed.
-	sqlWaiting = `SELECT ` + orderColumns + ` FROM orders o CROSS JOIN event e ON e.id = o.last_event
+	sqlKeepWaiting = `SELECT ` + orderColumns + ` FROM orders o CROSS JOIN event e ON e.id = o.last_event
 		WHERE o.watched_at > 0 AND o.batch_no = $1 AND (o.watched_at, o.ref) > ($2, $3)
 			AND (e.at <= $4 OR o.status = 'CARD_PROD_ON_HOLD' OR o.due_date <> '' AND (o.due_date < $5 OR substr(o.due_date, 5, 1) <> '-'))
 		ORDER BY o.watched_at, o.ref LIMIT $6`
+
+	changeFailed     = `(c.state = 'too_late' OR c.state = 'refused' OR c.state = 'held')`
+	sqlFailedChanges = `SELECT ` + orderColumns + ` FROM order_change c CROSS JOIN orders o ON o.ref = c.order_ref
+		WHERE ` + changeFailed + ` AND c.issuer_id = $1 AND c.order_ref > $2 AND (c.finished_at = 0 OR c.finished_at >= $3)
+		ORDER BY c.order_ref LIMIT $4`
+	// Of some orders, the last change if it was not made: a later one makes good for it.
+	sqlLastChanges = `SELECT j.key, c.type, c.state, c.reason, e.at FROM json_each($1) j CROSS JOIN orders o ON o.ref = j.value
+		CROSS JOIN order_change c ON c.ref = (SELECT max(x.ref) FROM order_change x
+			WHERE x.live = 1 AND x.issuer_id = o.issuer_id AND x.order_id = o.order_id)
+		CROSS JOIN event e ON e.id = c.last_event WHERE ` + changeFailed
 
 	sqlByRefs = `SELECT ` + orderColumns + ` FROM json_each($1) j CROSS JOIN orders o ON o.ref = j.value ORDER BY j.key`
 
@@ -66,7 +77,7 @@ func (s *Store) Suspects(ctx context.Context, f issuance.SuspectFilter) iter.Seq
 			return
 		}
 		streams := []iter.Seq2[record, error]{
-			s.byRef(ctx, sqlDoubled, f.IssuerID), s.byRef(ctx, sqlMissing, f.IssuerID), s.returned(ctx, f),
+			s.byRef(ctx, sqlDoubled, f.IssuerID), s.byRef(ctx, sqlMissing, f.IssuerID), s.returned(ctx, f), s.badlyChanged(ctx, f),
 		}
 		for _, no := range open {
 			streams = append(streams, s.undecided(ctx, no, issuance.Held), s.undecided(ctx, no, issuance.Unknown), s.waiting(ctx, no, f))
@@ -132,6 +143,16 @@ func (s *Store) returned(ctx context.Context, f issuance.SuspectFilter) iter.Seq
 	})
 }
 
+func (s *Store) badlyChanged(ctx context.Context, f issuance.SuspectFilter) iter.Seq2[record, error] {
+	return pages("read orders that were not changed", func(after *record) ([]record, error) {
+		from := int64(0)
+		if after != nil {
+			from = int64(after.Ref)
+		}
+		return list(s.reader(ctx), scanOrder, sqlFailedChanges, f.IssuerID, from, micros(f.EndedAfter), page)
+	})
+}
+
 func (s *Store) undecided(ctx context.Context, no int64, state issuance.State) iter.Seq2[record, error] {
 	return pages("read undecided orders", func(after *record) ([]record, error) {
 		urgency, next, ref := int64(-1), int64(0), int64(0)
@@ -148,7 +169,7 @@ func (s *Store) waiting(ctx context.Context, no int64, f issuance.SuspectFilter)
 		if after != nil {
 			watched, ref = after.watchedAt, int64(after.Ref)
 		}
-		return list(s.reader(ctx), scanOrder, sqlWaiting, no, watched, ref, micros(f.QuietSince), f.DueBefore, page)
+		return list(s.reader(ctx), scanOrder, sqlKeepWaiting, no, watched, ref, micros(f.QuietSince), f.DueBefore, page)
 	})
 }
 
@@ -168,15 +189,17 @@ func (s *Store) SuspectsByRef(ctx context.Context, refs []issuance.Ref) ([]issua
 }
 
 func (s *Store) withTimes(ctx context.Context, orders []record) ([]issuance.Suspect, error) {
-	all, heads := make([]issuance.Suspect, len(orders)), make([]int64, len(orders))
+	all := make([]issuance.Suspect, len(orders))
+	heads, refs := make([]int64, len(orders)), make([]int64, len(orders))
 	for i := range orders {
-		all[i].Order, heads[i] = orders[i].Order, orders[i].lastEvent
+		all[i].Order, heads[i], refs[i] = orders[i].Order, orders[i].lastEvent, int64(orders[i].Ref)
 	}
-	chains, err := json.Marshal(heads)
-	if err != nil {
+	chains, err1 := json.Marshal(heads)
+	keys, err2 := json.Marshal(refs)
+	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	err = each(s.reader(ctx), func(row scanner) error {
+	err := each(s.reader(ctx), func(row scanner) error {
 		var place int
 		var news, state, status, second, missing int64
 		if err := row.Scan(&place, &news, &state, &status, &second, &missing); err != nil {
@@ -189,5 +212,29 @@ func (s *Store) withTimes(ctx context.Context, orders []record) ([]issuance.Susp
 		}
 		return nil
 	}, sqlTimes, string(chains), string(issuance.SecondOperation), string(issuance.MissingAtD1))
+	if err != nil {
+		return nil, err
+	}
+	err = each(s.reader(ctx), func(row scanner) error {
+		var place int
+		var at int64
+		var c issuance.Change
+		if err := row.Scan(&place, &c.Type, &c.State, &c.Reason, &at); err != nil {
+			return err
+		}
+		all[place].ChangeFailed, all[place].ChangeFailedAt = notChanged(&c), fromMicros(at)
+		return nil
+	}, sqlLastChanges, string(keys))
 	return all, err
+}
+
+// notChanged says in words what became of a change that was not made.
+func notChanged(c *issuance.Change) string {
+	text := map[issuance.ChangeState]string{
+		issuance.ChangeTooLate: " came too late", issuance.ChangeRefused: " was refused", issuance.ChangeHeld: " waits for a person",
+	}[c.State]
+	if c.Reason != "" {
+		text += ": " + c.Reason
+	}
+	return string(c.Type) + text
 }

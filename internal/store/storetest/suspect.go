@@ -16,6 +16,7 @@ func suspectTests() map[string]func(*world) {
 		"suspects are as many as there are":           manySuspects,
 		"suspects know since when":                    suspectTimes,
 		"suspects are found by their refs":            suspectsByRef,
+		"what was not changed as asked is suspect":    notChanged,
 	}
 }
 
@@ -196,4 +197,34 @@ func suspectsByRef(w *world) {
 	found, err = w.s.SuspectsByRef(w.ctx(), nil)
 	w.must(err)
 	w.equal(len(found), 0)
+}
+
+func notChanged(w *world) {
+	w.submitted("late", "redirected", "changed", "again", "shipped")
+	w.notify("n", produce("shipped", issuance.CardShipped, w.clock.now()))
+	w.changeFile("CANCEL", "late", "REDIRECT", "redirected", "REDIRECT", "changed", "CANCEL", "again", "CANCEL", "shipped")
+	for i, c := range w.changeClaims() {
+		w.recordChange(c, issuance.ChangeSubmitted, fmt.Sprint("up-", i))
+	}
+	w.notify("n2", update("late", "up-0", issuance.OperationFailed, w.clock.now()), update("redirected", "up-1", issuance.OperationFailed, w.clock.now()),
+		update("changed", "up-2", issuance.OperationSuccessful, w.clock.now()), update("again", "up-3", issuance.OperationFailed, w.clock.now()))
+	w.clock.advance(time.Hour)
+	w.changeFile("REDIRECT", "redirected", "CANCEL", "again")
+	for i, c := range w.changeClaims() {
+		w.recordChange(c, issuance.ChangeSubmitted, fmt.Sprint("again-", i))
+	}
+	w.notify("n3", update("redirected", "again-0", issuance.OperationSuccessful, w.clock.now()), update("again", "again-1", issuance.OperationFailed, w.clock.now()))
+	found := map[string]string{}
+	for _, s := range collect(w, w.s.Suspects(w.ctx(), w.filter())) {
+		if s.ChangeFailed != "" {
+			found[s.OrderID] = s.ChangeFailed[:15] + s.ChangeFailedAt.Format(" 15:04")
+		}
+	}
+	w.equal(found, map[string]string{"order-late": "CANCEL came too 22:00", "order-again": "CANCEL came too 23:00", "order-shipped": "CANCEL came too 22:00"})
+	w.clock.advance(11 * day)
+	for _, s := range collect(w, w.s.Suspects(w.ctx(), issuance.SuspectFilter{IssuerID: bank, EndedAfter: w.clock.now().Add(-10 * day)})) {
+		if s.ChangeFailed != "" {
+			w.Errorf("%s is still told of", s.OrderID)
+		}
+	}
 }

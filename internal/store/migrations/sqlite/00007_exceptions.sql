@@ -6,6 +6,9 @@ CREATE INDEX orders_ended_badly ON orders (batch_no)
 -- A card comes back weeks after its file is closed.
 CREATE INDEX orders_returned ON orders (issuer_id, heard_at) WHERE status = 'CARD_RETURNED';
 CREATE INDEX batch_closed ON batch (issuer_id, closed_at) WHERE closed_at > 0;
+-- Changes that were not made, few.
+CREATE INDEX change_failed ON order_change (issuer_id, order_ref, finished_at)
+	WHERE state = 'too_late' OR state = 'refused' OR state = 'held';
 
 -- +goose Down
 SELECT 1;
