@@ -147,6 +147,18 @@ func (s fragileStore) AddOrders(ctx context.Context, no issuance.BatchNo, orders
 	return do(s.f, "AddOrders", func() error { return s.Store.AddOrders(ctx, no, orders) })
 }
 
+func (s fragileStore) AddChanges(ctx context.Context, no issuance.BatchNo, changes []issuance.NewChange) error {
+	return do(s.f, "AddChanges", func() error { return s.Store.AddChanges(ctx, no, changes) })
+}
+
+func (s fragileStore) ChangeTotals(ctx context.Context, no issuance.BatchNo) (issuance.ChangeTotals, error) {
+	return get(s.f, "ChangeTotals", func() (issuance.ChangeTotals, error) { return s.Store.ChangeTotals(ctx, no) })
+}
+
+func (s fragileStore) ChangesOfBatch(ctx context.Context, no issuance.BatchNo) iter.Seq2[issuance.Change, error] {
+	return each(s.f, "ChangesOfBatch", s.Store.ChangesOfBatch(ctx, no))
+}
+
 func (s fragileStore) ResetBatch(ctx context.Context, no issuance.BatchNo) error {
 	return do(s.f, "ResetBatch", func() error { return s.Store.ResetBatch(ctx, no) })
 }
