@@ -372,3 +372,19 @@ func unknown(err error) error {
 	}
 	return err
 }
+
+func (s fragileStore) Suspects(ctx context.Context, filter issuance.SuspectFilter) iter.Seq2[issuance.Suspect, error] {
+	return each(s.f, "Suspects", s.Store.Suspects(ctx, filter))
+}
+
+func (s fragileStore) SuspectsByRef(ctx context.Context, refs []issuance.Ref) ([]issuance.Suspect, error) {
+	return get(s.f, "SuspectsByRef", func() ([]issuance.Suspect, error) { return s.Store.SuspectsByRef(ctx, refs) })
+}
+
+func (s fragileStore) ParkedOperations(ctx context.Context, issuerID string, before time.Time) iter.Seq2[issuance.Parked, error] {
+	return each(s.f, "ParkedOperations", s.Store.ParkedOperations(ctx, issuerID, before))
+}
+
+func (s fragileStore) StrangeWords(ctx context.Context, issuerID string) ([]issuance.StrangeWord, error) {
+	return get(s.f, "StrangeWords", func() ([]issuance.StrangeWord, error) { return s.Store.StrangeWords(ctx, issuerID) })
+}
