@@ -29,7 +29,9 @@ func newWorld(ctx context.Context, dir string, rate int, seed uint64) (*rehearsa
 			},
 		},
 		// A night of minutes is too short for these.
-		Jobs: map[string]rehearsal.Job{"track": {Schedule: "*/3 * * * *"}, "status": {Schedule: "*/3 * * * *"}},
+		Jobs: map[string]rehearsal.Job{
+			"track": {Schedule: "*/3 * * * *"}, "status": {Schedule: "*/3 * * * *"}, "exceptions": {Schedule: "*/3 * * * *"},
+		},
 		Pace: rehearsal.Pace{Rate: rate, SilentAfter: 3 * time.Second, ReviseEvery: 5 * time.Second},
 	})
 }
