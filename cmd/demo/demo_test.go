@@ -58,7 +58,8 @@ func TestANight(t *testing.T) {
 	})
 }
 
-// checkChanges wants every kind of answer to a change.
+// checkChanges wants changes that were made and some that were not. Who makes
+// them, we or the center, depends on how fast the machine is.
 func checkChanges(t *testing.T, s *summary) {
 	t.Helper()
 	c := s.Changes
@@ -66,7 +67,7 @@ func checkChanges(t *testing.T, s *summary) {
 		c.Applied+c.Done+c.TooLate+c.Unmatched != c.Rows-c.Rejected-c.Duplicate || c.LikeD1 != c.Rows-c.Rejected-c.Duplicate {
 		t.Errorf("changes %+v", c)
 	}
-	if c.Applied == 0 || c.Done == 0 || c.TooLate == 0 || s.Redirected == 0 || s.CancelledByBank != s.Cancelled+s.Canceled || s.CancelledByBank == 0 {
+	if c.Applied+c.Done == 0 || c.TooLate == 0 || s.Redirected == 0 || s.CancelledByBank != s.Cancelled+s.Canceled || s.CancelledByBank == 0 {
 		t.Errorf("some answer to a change did not come: %+v, %+v", c, s)
 	}
 }
@@ -74,8 +75,8 @@ func checkChanges(t *testing.T, s *summary) {
 // checkNews wants much of D1's news lost, and all of it known.
 func checkNews(t *testing.T, s *summary) {
 	t.Helper()
-	if s.LikeD1 != s.Submitted || s.Produced == 0 {
-		t.Errorf("%d of %d orders agree with D1, %d end as produced", s.LikeD1, s.Submitted, s.Produced)
+	if s.LikeD1 != s.Submitted || s.Produced == 0 || s.Exceptions < s.Failed || s.Exceptions == 0 {
+		t.Errorf("%d of %d orders agree with D1, %d end as produced, %d are exceptions", s.LikeD1, s.Submitted, s.Produced, s.Exceptions)
 	}
 	least := s.Notifications / 10 // of three tenths
 	if s.Lost < 2*least || s.Repeated < least || s.Reordered < least || s.FoundByAsking == 0 {

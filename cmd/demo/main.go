@@ -2,11 +2,15 @@
 // SFTP server, a simulated Thales D1 with its Shopfloor, and the cardbatch
 // daemon as a process of its own, all on loopback. Order files are dropped,
 // some of them damaged; the daemon is killed in the middle of submitting and
-// started again; days of production pass in seconds; and at the end everything
-// the back office would read is on the SFTP server, and the totals on every
-// side are compared.
+// started again; orders are cancelled and redirected by files, wherever they
+// happen to be; days of production pass in seconds, and of what D1 reports of
+// them much is lost, repeated or overtaken by what is newer, until the daemon
+// asks. At the end everything the back office would read is on the SFTP server;
+// the totals on every side are compared, and every order and every change with
+// D1's own books.
 //
-// The exit code is 0 only if everything balances and no card was made twice.
+// The exit code is 0 only if everything balances, all agree, and no card was
+// made twice.
 package main
 
 import (

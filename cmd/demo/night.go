@@ -229,8 +229,14 @@ func (n *night) reported(ctx context.Context) error {
 		if err != nil {
 			return false, err
 		}
+		badly, err := n.endedBadly(ctx)
+		if err != nil {
+			return false, err
+		}
 		n.show.set("reports written", int64(found.files), 0)
-		return found.complete(batches, &t, &asked), nil
+		s := summary{}
+		err = found.compareExceptions(badly, &s)
+		return len(s.Differences) == 0 && found.complete(batches, &t, &asked), err
 	})
 }
 
@@ -281,6 +287,31 @@ func (n *night) changeTotals(ctx context.Context) (issuance.ChangeTotals, error)
 		sum.Add(c.State, 1)
 	})
 	return sum, err
+}
+
+// endedBadly are the orders that somebody must look at: the card was not made,
+// though nobody had cancelled it, or what was asked of the order last was not done.
+func (n *night) endedBadly(ctx context.Context) (map[string]bool, error) {
+	badly, cancelled := map[string]bool{}, map[string]bool{}
+	err := n.eachChange(ctx, func(c *issuance.Change) {
+		switch {
+		case !c.State.Taken() || c.State == issuance.ChangeUnmatched:
+		case c.State == issuance.ChangeTooLate || c.State == issuance.ChangeRefused:
+			badly[c.OrderID] = true
+		default:
+			delete(badly, c.OrderID)
+			cancelled[c.OrderID] = c.Type == issuance.Cancel
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return badly, n.eachOrder(ctx, func(o *issuance.Order) {
+		phase := o.Production.Phase()
+		if o.State == issuance.Submitted && (phase == issuance.Failed || phase == issuance.Canceled && !cancelled[o.OrderID]) {
+			badly[o.OrderID] = true
+		}
+	})
 }
 
 // readReports looks into both directories of reports.
@@ -343,6 +374,13 @@ func (n *night) conclude(ctx context.Context) error {
 	}
 	n.sum.ReportFiles, n.sum.ReportedRows = found.files, found.rows()
 	found.compare(&totals, &asked, &n.sum)
+	badly, err := n.endedBadly(ctx)
+	if err == nil {
+		err = found.compareExceptions(badly, &n.sum)
+	}
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(n.store.Balance(ctx), n.setNews(ctx), n.likeD1(ctx)); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -16,6 +17,7 @@ type reports struct {
 	changes         map[string]reconciliation // the same of the files of changes
 	receipts        []string                  // files that have one
 	statuses        int                       // status files
+	exceptions      rehearsal.Report          // the last of those files
 }
 
 // reconciliation is the last edition of one reconciliation file.
@@ -49,6 +51,10 @@ func (r *reports) add(f rehearsal.Report) error {
 		r.receipts = append(r.receipts, f.SourceFile)
 	case string(issuance.DeliverStatus):
 		r.statuses++
+	case string(issuance.DeliverExceptions):
+		if cmp.Or(cmp.Compare(f.Date, r.exceptions.Date), cmp.Compare(f.Revision, r.exceptions.Revision)) > 0 {
+			r.exceptions = f
+		}
 	case string(issuance.DeliverReconciliation):
 		return addEdition(r.reconciliations, f)
 	case "change-" + string(issuance.DeliverReconciliation):
@@ -77,6 +83,28 @@ func (r *reports) rows() int64 {
 		n += e.rows
 	}
 	return n
+}
+
+// compareExceptions wants the last exceptions file to list what ended badly,
+// order by order, and nothing else.
+func (r *reports) compareExceptions(badly map[string]bool, s *summary) error {
+	if r.exceptions.Path == "" {
+		s.differ("there is no exceptions file")
+		return nil
+	}
+	s.Exceptions = r.exceptions.Rows
+	listed := map[string]bool{}
+	err := rehearsal.EachRow(r.exceptions.Path, func(row map[string]string) {
+		if id := row["order_id"]; !badly[id] || listed[id] {
+			s.differ("the exceptions file lists order %q as %s", id, row["kind"])
+		} else {
+			listed[id] = true
+		}
+	})
+	if !r.exceptions.Balanced || len(listed) < len(badly) {
+		s.differ("the exceptions file lists %d orders, balanced: %t; %d ended badly", len(listed), r.exceptions.Balanced, len(badly))
+	}
+	return err
 }
 
 // complete reports whether every file has its receipt, every accepted file the
