@@ -43,7 +43,7 @@ func play(ctx context.Context, o options, stderr io.Writer) (_ summary, err erro
 	n.sum = summary{Orders: o.orders, Seed: o.seed, Out: dir, Seconds: map[string]float64{}, Differences: []string{}}
 	defer func() { n.show.close() }()
 	// About five seconds of submitting, so that there is a middle to be killed in.
-	n.world, err = newWorld(ctx, dir, max(50, o.orders/5), o.seed)
+	n.world, err = newWorld(ctx, dir, max(10, o.orders/5), o.seed)
 	if err != nil {
 		return n.sum, err
 	}

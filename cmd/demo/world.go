@@ -32,6 +32,8 @@ func newWorld(ctx context.Context, dir string, rate int, seed uint64) (*rehearsa
 		Jobs: map[string]rehearsal.Job{
 			"track": {Schedule: "*/3 * * * *"}, "status": {Schedule: "*/3 * * * *"}, "exceptions": {Schedule: "*/3 * * * *"},
 		},
-		Pace: rehearsal.Pace{Rate: rate, SilentAfter: 3 * time.Second, ReviseEvery: 5 * time.Second},
+		// Half a second's orders are claimed at a time, so that many are neither
+		// with D1 nor on their way when the daemon dies.
+		Pace: rehearsal.Pace{Rate: rate, ClaimSize: rate / 2, SilentAfter: 3 * time.Second, ReviseEvery: 5 * time.Second},
 	})
 }
