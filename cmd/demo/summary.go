@@ -184,7 +184,7 @@ func (s *summary) writeTable(w io.Writer) error {
 	t.line(0, "made twice", s.ProducedTwice, "")
 	t.line(0, "orders agree", s.LikeD1, "they stand with us as they do at D1")
 	t.line(0, "changes agree", s.Changes.LikeD1, "they came out as D1 says")
-	t.line(0, "exceptions", s.Exceptions, "failed cards and late changes, for a person to see")
+	t.line(0, "exceptions", s.Exceptions, "failed cards, late changes: for people to see")
 	t.line(0, "report files", int64(s.ReportFiles), fmt.Sprintf("with %d orders and %d changes reconciled", s.ReportedRows, s.Changes.Rows))
 	verdict := "It balances: every row is accounted for, no card was made twice, and what we\nsay of every order and every change is what D1 says."
 	if s.exitCode() != 0 {
