@@ -37,6 +37,9 @@ type breaker struct {
 	tried   bool   // this process has had a token
 	outage  bool   // D1 was found dead, and has not answered an order since
 	unclear string // the card of the last order to which D1 gave no usable answer
+
+	trials int       // runs in this outage that were let through by an answer that may mean either
+	tryAt  time.Time // before which no other is
 }
 
 // Breaker returns the state of the circuit breaker. A new Runner's is half open.
@@ -52,6 +55,9 @@ func (r *Runner) turn(to BreakerState, why error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.outage = to == Open || b.outage && to != Closed
+	if to == Closed {
+		b.trials, b.tryAt = 0, time.Time{}
+	}
 	if b.shown.State == to {
 		return
 	}
@@ -121,10 +127,41 @@ func (r *Runner) probe(ctx context.Context, card string) error {
 		return nil
 	}
 	err := r.Ask(ctx, card)
-	if e := retry.Of(err); err != nil && (e.Unavailable || e.Class == retry.Stop) {
-		return err
+	switch e := retry.Of(err); {
+	case err == nil, e.Class == retry.Refused, e.Class != retry.Stop && e.Status == 0 && !e.Unavailable:
+		return nil // any answer of D1's own will do, and what was not asked says nothing
+	case e.Class == retry.NotDone && !e.Unavailable:
+		return nil
+	case e.Class == retry.Unknown && mayBeTheCards(e) && r.dare():
+		return nil
 	}
-	return nil // any answer will do
+	return err
+}
+
+// mayBeTheCards reports whether an answer may be all that D1 has to say to
+// anybody, or its trouble with one card: it is then no sign of life, and must not
+// keep the others from being sent for ever.
+func mayBeTheCards(e *retry.Error) bool { return !e.Unavailable || e.Status == 500 }
+
+// The longest and the shortest time between two orders that are risked on such an
+// answer.
+const (
+	leastTrial = time.Minute
+	mostTrial  = time.Hour
+)
+
+// dare reports whether it is time to risk one order, ever more rarely in an outage.
+func (r *Runner) dare() bool {
+	b := &r.breaker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := r.Now()
+	if wait := b.tryAt.Sub(now); wait > 0 && wait <= mostTrial { // longer: the clock was set back
+		return false
+	}
+	b.tryAt = now.Add(min(leastTrial<<min(b.trials, 10), mostTrial))
+	b.trials++
+	return true
 }
 
 // outage reports whether D1 was found dead and has not answered an order since.

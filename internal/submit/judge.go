@@ -26,13 +26,16 @@ func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time
 		// what became of it.
 		out.To, out.NextAttemptAt = issuance.Unknown, now
 		out.Reason = cmp.Or(out.Reason, "D1 says that it has the order already")
+		if c.Attempt <= 1 { // there is no earlier attempt: something else is wrong
+			return out, answer{kind: refused, reason: likeness(c, e)}
+		}
 		return out, answer{kind: accepted}
 	}
 	switch e.Class {
 	case retry.Refused:
 		out.To = issuance.Refused
 		out.Code = cmp.Or(out.Code, issuance.Code(status(e)))
-		return out, answer{kind: refused, reason: strings.TrimSpace(string(out.Code) + " " + e.Reason)}
+		return out, answer{kind: refused, reason: likeness(c, e)}
 	case retry.NotDone:
 		out.To = issuance.Ready
 		out.Reason = cmp.Or(out.Reason, "not delivered: "+status(e))
@@ -46,10 +49,26 @@ func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time
 		out.NextAttemptAt = now.Add(r.Settle)
 	}
 	told := tells(e)
-	if told.silent {
+	if told.kind == unclear {
 		r.doubt(c.CardID)
 	}
 	return out, told
+}
+
+// likeness is what refusals that are the same one have in common: D1's code, and
+// of a field its name. Other texts, and parts of it, may speak of the one order.
+func likeness(c issuance.Claim, e *retry.Error) string {
+	code := cmp.Or(e.Code, status(e))
+	if !strings.HasPrefix(code, "FIELD_") {
+		return code
+	}
+	reason := e.Reason
+	for _, own := range []string{c.OrderID, c.CardID} {
+		if own != "" {
+			reason = strings.ReplaceAll(reason, own, "...")
+		}
+	}
+	return strings.TrimSpace(code + " " + reason)
 }
 
 // lost is the outcome of an order whose request cannot be opened.
