@@ -125,21 +125,9 @@ func (s *Store) RecoverSessions(ctx context.Context, settle time.Duration) (orde
 
 func (s *Store) endSession(ctx context.Context, id string, settle time.Duration) (orders int, err error) {
 	err = s.write(ctx, "recover sessions", func(t *tx) error {
-		lost, err := list(t, scanOrder, `SELECT `+orderColumns+` FROM batch b JOIN orders o ON o.batch_no = b.no
-			WHERE `+openBatch+openOrder+`o.state = 'submitting' AND o.session = $1`, id)
+		orders, err = t.doubtClaims(id, settle, "its session ended while it was being sent", func(*record) bool { return true })
 		if err != nil {
 			return err
-		}
-		orders = len(lost)
-		for _, r := range lost {
-			why := issuance.Why{At: t.now, Stage: "recovery", Session: id, Reason: "its session ended while it was being sent", Attempt: r.Attempts}
-			if err := t.change(&r, issuance.Unknown, why); err != nil {
-				return err
-			}
-			r.NextAttemptAt = t.now.Add(settle)
-			if err := t.saveState(&r); err != nil {
-				return err
-			}
 		}
 		_, err = t.exec(`UPDATE run SET ended_at = $1, outcome = 'lost' WHERE session = $2 AND ended_at = 0`, micros(t.now), id)
 		if err != nil {
@@ -152,6 +140,43 @@ func (s *Store) endSession(ctx context.Context, id string, settle time.Duration)
 		return 0, err
 	}
 	return orders, nil
+}
+
+// DoubtClaims makes the orders of an issuer unknown that a session still claims:
+// its claimer knows nothing of them, because a claim seemed to fail. It returns how
+// many there were; D1 is asked about them after settle.
+func (s *Store) DoubtClaims(ctx context.Context, issuerID, session string, settle time.Duration) (n int, err error) {
+	err = s.write(ctx, "doubt claims", func(t *tx) (err error) {
+		n, err = t.doubtClaims(session, settle, "its claim seemed to fail", func(r *record) bool { return r.IssuerID == issuerID })
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+func (t *tx) doubtClaims(session string, settle time.Duration, reason string, wanted func(*record) bool) (n int, err error) {
+	claimed, err := list(t, scanOrder, `SELECT `+orderColumns+` FROM batch b JOIN orders o ON o.batch_no = b.no
+		WHERE `+openBatch+openOrder+`o.state = 'submitting' AND o.session = $1`, session)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range claimed {
+		if !wanted(&r) {
+			continue
+		}
+		n++
+		why := issuance.Why{At: t.now, Stage: "recovery", Session: session, Reason: reason, Attempt: r.Attempts}
+		if err := t.change(&r, issuance.Unknown, why); err != nil {
+			return n, err
+		}
+		r.NextAttemptAt = t.now.Add(settle)
+		if err := t.saveState(&r); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // openSession is an error unless the session is open. A process that lives may

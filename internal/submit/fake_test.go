@@ -112,6 +112,14 @@ func (s *fakeStore) Release(_ context.Context, _ string, refs []issuance.Ref) er
 	return nil
 }
 
+func (s *fakeStore) DoubtClaims(context.Context, string, string, time.Duration) (int, error) {
+	if err := s.broken("doubt"); err != nil {
+		return 0, err
+	}
+	s.recover()
+	return 0, nil
+}
+
 func (s *fakeStore) order(ref issuance.Ref) *issuance.Order { return s.orders[ref.Row()-1] }
 
 // count returns how many orders are in each state.
