@@ -14,7 +14,7 @@ import (
 
 // judge says what an answer means for the order and what it tells about D1.
 func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time.Time) (issuance.Outcome, answer) {
-	out := issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt}
+	out := issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, CorrelationID: c.CorrelationID}
 	if err == nil {
 		out.To, out.OperationID = issuance.Submitted, operationID
 		return out, answer{kind: accepted}
@@ -73,7 +73,7 @@ func likeness(c issuance.Claim, e *retry.Error) string {
 
 // lost is the outcome of an order whose request cannot be opened.
 func lost(c issuance.Claim) issuance.Outcome {
-	return issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Held,
+	return issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, CorrelationID: c.CorrelationID, To: issuance.Held,
 		Code: issuance.PayloadLost, Reason: "the sealed request cannot be opened"}
 }
 

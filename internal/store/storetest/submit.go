@@ -23,6 +23,8 @@ func submitTests() map[string]func(*world) {
 		"late success is evidence":                   lateSuccess,
 		"an outcome after the news learns its id":    outcomeAfterNews,
 		"a release gives the attempt back":           release,
+		"an outcome is of one claim":                 outcomeOfOneClaim,
+		"claims that nobody knows of":                doubtClaims,
 		"unknown orders are decided":                 decideUnknown,
 		"slots follow the simulation":                slots,
 		"slots are shared and kept":                  slotsShared,
@@ -198,6 +200,46 @@ func release(w *world) {
 	again := w.claim(2)
 	w.equal(orderIDs(again), []string{"order-a"})
 	w.equal(again[0].Attempt, 1)
+	w.balance()
+}
+
+// A commit may work and its answer be lost. Whoever then repeats an outcome must
+// not touch the claim that was made since, which counts as the same attempt.
+func outcomeOfOneClaim(w *world) {
+	w.accepted("a")
+	old := w.claim(1)[0]
+	w.record(outcome(old, issuance.Ready))
+	newer := w.claim(1)[0]
+	w.equal(newer.Attempt, old.Attempt)
+	for _, to := range []issuance.State{issuance.Ready, issuance.Held, issuance.Unknown, issuance.Refused} {
+		w.record(outcome(old, to))
+		w.wantState("a", issuance.Submitting)
+	}
+	w.record(outcome(newer, issuance.Unknown))
+	w.wantState("a", issuance.Unknown)
+	w.balance()
+}
+
+func doubtClaims(w *world) {
+	w.accepted("a", "b", "c")
+	w.record(outcome(w.claim(1)[0], issuance.Submitted))
+	w.claim(1)
+	for _, of := range [][2]string{{"is_other_0", w.session}, {bank, "another"}} {
+		n, err := w.s.DoubtClaims(w.ctx(), of[0], of[1], time.Minute)
+		w.must(err)
+		w.equal(n, 0)
+	}
+	for _, want := range []int{1, 0} {
+		n, err := w.s.DoubtClaims(w.ctx(), bank, w.session, time.Minute)
+		w.must(err)
+		w.equal(n, want)
+	}
+	w.wantState("a", issuance.Submitted)
+	w.wantState("b", issuance.Unknown)
+	w.wantState("c", issuance.Ready)
+	if o := w.order("b"); !o.NextAttemptAt.Equal(w.clock.now().Add(time.Minute)) || o.Attempts != 1 {
+		w.Errorf("the order is %+v", o)
+	}
 	w.balance()
 }
 
