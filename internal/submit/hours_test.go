@@ -164,6 +164,20 @@ func TestCutOffPasses(t *testing.T) {
 	}
 }
 
+// The window ends while D1 is asked for a token: not even urgent orders go.
+func TestWindowEndsDuringTheProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 20, Config{}, accept).queued(until(1), 2)
+		wait(50 * time.Second)
+		b.Probe = func(context.Context) error { wait(15 * time.Second); return nil }
+		sum, err := b.RunOnce(t.Context())
+		if err != nil || sum.Claimed != 0 || sum.OpensAt == nil {
+			t.Errorf("summary %+v, error %v", sum, err)
+		}
+		b.check(t, states{issuance.Ready: 20})
+	})
+}
+
 // The clock is set while a run is under way.
 func TestClockLeavesTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
