@@ -32,11 +32,11 @@ type Breaker struct {
 // found D1 dead leaves it open, and the next one begins with a probe, which
 // costs no order anything. It is safe for concurrent use.
 type breaker struct {
-	mu      sync.Mutex
-	shown   Breaker
-	tried   bool   // this process has had a token
-	outage  bool   // D1 was found dead, and has not answered an order since
-	unclear string // the card of the last order to which D1 gave no usable answer
+	mu     sync.Mutex
+	shown  Breaker
+	alive  time.Time // when D1 last answered; zero: not in this process
+	outage bool      // D1 was found dead, and has not answered an order since
+	card   string    // of the last order that may have reached D1
 
 	trials int       // runs in this outage that were let through by an answer that may mean either
 	tryAt  time.Time // before which no other is
@@ -78,31 +78,42 @@ func (r *Runner) turn(to BreakerState, why error) {
 	r.Log.WithLevel(level).Err(why).Str("stage", "submit").Str("issuer", r.IssuerID).Str("code", string(to)).Msg(text)
 }
 
-// doubt remembers an order that D1 gave no usable answer to: a question about
-// it is what tells, without risk, whether D1 answers again.
-func (r *Runner) doubt(cardID string) {
+// reached remembers the last order that may have reached D1: a question about it
+// is what tells, without risk, whether D1 answers.
+func (r *Runner) reached(cardID string) {
 	r.breaker.mu.Lock()
 	defer r.breaker.mu.Unlock()
-	r.breaker.unclear = cardID
+	r.breaker.card = cardID
 }
 
-// admit asks D1 for a sign of life when this process has had none yet, or when
-// the breaker is open, before an order is claimed. Its error stops the run.
+// answered remembers that D1 has just answered.
+func (r *Runner) answered() {
+	r.breaker.mu.Lock()
+	defer r.breaker.mu.Unlock()
+	r.breaker.alive = r.Now()
+}
+
+// aliveFor is how long a sign of life holds between runs.
+const aliveFor = 5 * time.Minute
+
+// admit asks D1 for a sign of life, before an order is claimed, when there was
+// none for a while or the breaker is open. Its error stops the run.
 func (r *Runner) admit(ctx context.Context) error {
 	b := &r.breaker
 	b.mu.Lock()
-	open, tried, card := b.shown.State == Open, b.tried, b.unclear
+	open, first, card := b.shown.State == Open, b.alive.IsZero(), b.card
+	silent := r.Now().Sub(b.alive)
 	b.mu.Unlock()
-	if tried && !open {
+	if !open && !first && silent >= 0 && silent < aliveFor {
 		return nil
 	}
 	err := r.probe(ctx, card)
 	switch e := retry.Of(err); {
 	case err == nil:
-		b.mu.Lock()
-		b.tried = true
-		b.mu.Unlock()
-		r.turn(HalfOpen, nil)
+		r.answered()
+		if open || first {
+			r.turn(HalfOpen, nil)
+		}
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("probe D1: %w", ctx.Err())

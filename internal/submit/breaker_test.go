@@ -264,3 +264,39 @@ func TestNothingUsableAllNight(t *testing.T) {
 		})
 	}
 }
+
+// A daemon that ordered well last night finds D1 dead in this one, in part or as
+// a whole: that costs no order anything either.
+func TestDeadInTheNextNight(t *testing.T) {
+	for name, ill := range map[string]func(*patient){
+		"as a whole":     func(p *patient) { p.token, p.orders = noToken, dead },
+		"but for tokens": func(p *patient) { p.orders = dead },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &patient{}
+				b := newBench(t, 10, Config{InFlight: 4}, p.answer)
+				p.wire(b)
+				if _, err := b.RunOnce(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				wait(20 * time.Hour)
+				more := newFakeStore(100)
+				b.store.orders, b.store.payloads = append(b.store.orders, more.orders[10:]...), more.payloads
+				ill(p)
+				for range 60 {
+					if sum, err := b.RunOnce(t.Context()); !errors.Is(err, ErrUnavailable) || sum.Claimed != 0 {
+						t.Fatalf("summary %+v, error %v", sum, err)
+					}
+					wait(time.Minute)
+				}
+				b.check(t, states{issuance.Submitted: 10, issuance.Ready: 90})
+				p.token, p.orders = nil, nil
+				if _, err := b.RunOnce(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				b.check(t, states{issuance.Submitted: 100})
+			})
+		})
+	}
+}

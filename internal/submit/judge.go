@@ -16,6 +16,7 @@ import (
 func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time.Time) (issuance.Outcome, answer) {
 	out := issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, CorrelationID: c.CorrelationID}
 	if err == nil {
+		r.reached(c.CardID)
 		out.To, out.OperationID = issuance.Submitted, operationID
 		return out, answer{kind: accepted}
 	}
@@ -50,7 +51,7 @@ func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time
 	}
 	told := tells(e)
 	if told.kind == unclear {
-		r.doubt(c.CardID)
+		r.reached(c.CardID)
 	}
 	return out, told
 }
