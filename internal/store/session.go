@@ -125,8 +125,10 @@ func (s *Store) RecoverSessions(ctx context.Context, settle time.Duration) (orde
 
 func (s *Store) endSession(ctx context.Context, id string, settle time.Duration) (orders int, err error) {
 	err = s.write(ctx, "recover sessions", func(t *tx) error {
-		orders, err = t.doubtClaims(id, settle, "its session ended while it was being sent", func(*record) bool { return true })
-		if err != nil {
+		if orders, err = t.forsakeOrders("", id, settle, "its session ended while it was being sent"); err != nil {
+			return err
+		}
+		if _, err := t.forsakeChanges("", id, settle, "its session ended while it was being sent"); err != nil {
 			return err
 		}
 		_, err = t.exec(`UPDATE run SET ended_at = $1, outcome = 'lost' WHERE session = $2 AND ended_at = 0`, micros(t.now), id)
@@ -142,12 +144,32 @@ func (s *Store) endSession(ctx context.Context, id string, settle time.Duration)
 	return orders, nil
 }
 
-// DoubtClaims makes the orders of an issuer unknown that a session still claims:
-// its claimer knows nothing of them, because a claim seemed to fail. It returns how
-// many there were; D1 is asked about them after settle.
-func (s *Store) DoubtClaims(ctx context.Context, issuerID, session string, settle time.Duration) (n int, err error) {
-	err = s.write(ctx, "doubt claims", func(t *tx) (err error) {
-		n, err = t.doubtClaims(session, settle, "its claim seemed to fail", func(r *record) bool { return r.IssuerID == issuerID })
+// ForsakeOrders makes orders of an issuer unknown that a session is submitting,
+// and returns how many there were. It is for the session itself, when it knows
+// of no claim that is under way: what it holds all the same it was never told
+// of, because the answer to its claim was lost, and would hold until it ends.
+func (s *Store) ForsakeOrders(ctx context.Context, issuerID, session string, settle time.Duration) (int, error) {
+	return s.forsake(ctx, issuerID, session, sqlSubmitting, func(t *tx) (int, error) {
+		return t.forsakeOrders(issuerID, session, settle, claimLost)
+	})
+}
+
+// ForsakeChanges does the same with changes.
+func (s *Store) ForsakeChanges(ctx context.Context, issuerID, session string, settle time.Duration) (int, error) {
+	return s.forsake(ctx, issuerID, session, sqlSubmittingChanges, func(t *tx) (int, error) {
+		return t.forsakeChanges(issuerID, session, settle, claimLost)
+	})
+}
+
+const claimLost = "the answer to its claim was lost"
+
+// forsake writes only if there is something to forsake, as there hardly ever is.
+func (s *Store) forsake(ctx context.Context, issuerID, session, from string, do func(*tx) (int, error)) (n int, err error) {
+	if _, err := one(s.reader(ctx), []any{&n}, `SELECT count(*) `+from, issuerID, session); err != nil || n == 0 {
+		return 0, wrap("look for forsaken claims", err)
+	}
+	err = s.write(ctx, "forsake claims", func(t *tx) error {
+		n, err = do(t)
 		return err
 	})
 	if err != nil {
@@ -156,27 +178,27 @@ func (s *Store) DoubtClaims(ctx context.Context, issuerID, session string, settl
 	return n, nil
 }
 
-func (t *tx) doubtClaims(session string, settle time.Duration, reason string, wanted func(*record) bool) (n int, err error) {
-	claimed, err := list(t, scanOrder, `SELECT `+orderColumns+` FROM batch b JOIN orders o ON o.batch_no = b.no
-		WHERE `+openBatch+openOrder+`o.state = 'submitting' AND o.session = $1`, session)
-	if err != nil {
-		return 0, err
-	}
-	for _, r := range claimed {
-		if !wanted(&r) {
-			continue
-		}
-		n++
+// What a session is submitting, for one issuer or, for an empty one, for all.
+const (
+	sqlSubmitting = `FROM batch b JOIN orders o ON o.batch_no = b.no
+		WHERE ` + openBatch + openOrder + `o.state = 'submitting' AND ($1 = '' OR b.issuer_id = $1) AND o.session = $2`
+	sqlSubmittingChanges = `FROM batch b JOIN order_change c ON c.batch_no = b.no
+		WHERE ` + openBatch + `b.kind = 'changes' AND ` + openChange + `c.state = 'submitting' AND ($1 = '' OR b.issuer_id = $1) AND c.session = $2`
+)
+
+func (t *tx) forsakeOrders(issuerID, session string, settle time.Duration, reason string) (int, error) {
+	lost, err := list(t, scanOrder, `SELECT `+orderColumns+` `+sqlSubmitting, issuerID, session)
+	for _, r := range lost {
 		why := issuance.Why{At: t.now, Stage: "recovery", Session: session, Reason: reason, Attempt: r.Attempts}
 		if err := t.change(&r, issuance.Unknown, why); err != nil {
-			return n, err
+			return 0, err
 		}
 		r.NextAttemptAt = t.now.Add(settle)
 		if err := t.saveState(&r); err != nil {
-			return n, err
+			return 0, err
 		}
 	}
-	return n, nil
+	return len(lost), err
 }
 
 // openSession is an error unless the session is open. A process that lives may

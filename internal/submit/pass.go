@@ -103,7 +103,6 @@ func (p *pass) claimAll(going context.Context) {
 		claims, err := p.claim(ctx, size.next(p.sent.Load(), p.Now()))
 		cancel()
 		if err != nil {
-			p.claimed = true
 			p.stop(fmt.Errorf("claim orders: %w", err))
 			return
 		}

@@ -186,9 +186,9 @@ func (s *mortalStore) RecordOutcomes(ctx context.Context, session string, outcom
 	return s.do(func() error { return s.fakeStore.RecordOutcomes(ctx, session, outcomes) })
 }
 
-func (s *mortalStore) DoubtClaims(ctx context.Context, issuer, session string, settle time.Duration) (int, error) {
+func (s *mortalStore) ForsakeOrders(ctx context.Context, issuer, session string, settle time.Duration) (int, error) {
 	return 0, s.do(func() error {
-		_, err := s.fakeStore.DoubtClaims(ctx, issuer, session, settle)
+		_, err := s.fakeStore.ForsakeOrders(ctx, issuer, session, settle)
 		return err
 	})
 }

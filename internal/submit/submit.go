@@ -40,9 +40,10 @@ type Store interface {
 	// Release makes claimed orders that were not sent ready again, without
 	// counting the attempt. Repeating it does no harm.
 	Release(ctx context.Context, session string, refs []issuance.Ref) error
-	// DoubtClaims makes all orders of an issuer unknown that a session still claims,
-	// to be asked about after settle.
-	DoubtClaims(ctx context.Context, issuerID, session string, settle time.Duration) (n int, err error)
+	// ForsakeOrders makes unknown what the session is submitting for an issuer,
+	// and returns how many orders that were. A run begins with it, when no claim
+	// is under way: what there is then was claimed without our knowing.
+	ForsakeOrders(ctx context.Context, issuerID, session string, settle time.Duration) (int, error)
 }
 
 // SendFunc sends the request body of a claim to D1 and returns D1's operation
@@ -134,7 +135,6 @@ type Runner struct {
 	Deps
 	busy    chan struct{} // holds the one token of the run under way
 	left    ledger        // what the store has not taken yet
-	claimed bool          // perhaps orders that we know nothing of: a claim failed, and its commit may have worked
 	maxBody int           // of a batch, in bytes; less than configured when D1 found one too large
 
 	refusals streak // with which the last run ended
@@ -220,30 +220,16 @@ func (r *Runner) RunOnce(ctx context.Context) (Summary, error) {
 	return sum, err
 }
 
-// forgotten looks after orders of a claim that failed, should its commit have
-// worked all the same. Nobody else would as long as this process lives.
-func (r *Runner) forgotten(ctx context.Context) error {
-	if !r.claimed {
-		return nil
-	}
-	n, err := r.Store.DoubtClaims(ctx, r.IssuerID, r.Session, r.Settle)
-	if err != nil {
-		return fmt.Errorf("look after a claim that failed: %w", err)
-	}
-	r.claimed = false
-	if n > 0 {
-		r.Log.Warn().Str("stage", "submit").Str("issuer", r.IssuerID).Int("count", n).
-			Msg("orders of a claim that seemed to fail are unknown until D1 was asked")
-	}
-	return nil
-}
-
 func (r *Runner) run(ctx context.Context) (Summary, error) {
 	if err := r.record(ctx, &r.left, func() {}); err != nil {
 		return Summary{}, fmt.Errorf("record what the last run left: %w", err)
 	}
-	if err := r.forgotten(ctx); err != nil {
-		return Summary{}, err
+	forsaken, err := r.Store.ForsakeOrders(ctx, r.IssuerID, r.Session, r.Settle)
+	if err != nil {
+		return Summary{}, fmt.Errorf("look for claims that nobody knows of: %w", err)
+	}
+	if forsaken > 0 {
+		r.Log.Warn().Str("stage", "submit").Str("issuer", r.IssuerID).Int("count", forsaken).Msg("orders were claimed without our knowing; D1 will be asked about them")
 	}
 	var sum Summary
 	if idle, err := r.idle(ctx, &sum); idle || err != nil {
@@ -255,7 +241,7 @@ func (r *Runner) run(ctx context.Context) (Summary, error) {
 	p := newPass(r)
 	p.sum = sum
 	started := time.Now()
-	err := p.run(ctx)
+	err = p.run(ctx)
 	if p.brake.met {
 		r.answered()
 	}

@@ -24,7 +24,6 @@ func submitTests() map[string]func(*world) {
 		"an outcome after the news learns its id":    outcomeAfterNews,
 		"a release gives the attempt back":           release,
 		"an outcome is of one claim":                 outcomeOfOneClaim,
-		"claims that nobody knows of":                doubtClaims,
 		"unknown orders are decided":                 decideUnknown,
 		"slots follow the simulation":                slots,
 		"slots are shared and kept":                  slotsShared,
@@ -217,29 +216,6 @@ func outcomeOfOneClaim(w *world) {
 	}
 	w.record(outcome(newer, issuance.Unknown))
 	w.wantState("a", issuance.Unknown)
-	w.balance()
-}
-
-func doubtClaims(w *world) {
-	w.accepted("a", "b", "c")
-	w.record(outcome(w.claim(1)[0], issuance.Submitted))
-	w.claim(1)
-	for _, of := range [][2]string{{"is_other_0", w.session}, {bank, "another"}} {
-		n, err := w.s.DoubtClaims(w.ctx(), of[0], of[1], time.Minute)
-		w.must(err)
-		w.equal(n, 0)
-	}
-	for _, want := range []int{1, 0} {
-		n, err := w.s.DoubtClaims(w.ctx(), bank, w.session, time.Minute)
-		w.must(err)
-		w.equal(n, want)
-	}
-	w.wantState("a", issuance.Submitted)
-	w.wantState("b", issuance.Unknown)
-	w.wantState("c", issuance.Ready)
-	if o := w.order("b"); !o.NextAttemptAt.Equal(w.clock.now().Add(time.Minute)) || o.Attempts != 1 {
-		w.Errorf("the order is %+v", o)
-	}
 	w.balance()
 }
 
