@@ -1,6 +1,7 @@
 package issuance
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -179,6 +180,10 @@ const (
 	OperationProduce     = "PRODUCE"
 	OperationUpdateOrder = "UPDATE_ORDER"
 )
+
+// ErrTooManyOperations says that a list of operations is longer than any that
+// D1 has a reason to send.
+var ErrTooManyOperations = errors.New("the list of operations is too long")
 
 // Operation is one entry of a D1 notification or of an answer to
 // productionStatus, reduced to what we use.

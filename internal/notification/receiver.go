@@ -69,6 +69,8 @@ type Receiver struct {
 	rate      *rate
 	authority *authority // nil without OAuth
 	refusals  *refusals
+	unread    rarely // by issuer: notifications that hold no operations
+	unfit     rarely // by issuer: those with something that does not fit
 }
 
 // New returns a Receiver.
@@ -139,7 +141,9 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
 	r.count(issuer, applied)
 	level := zerolog.DebugLevel
 	if applied.Unmatched+applied.Strange > 0 {
-		level = zerolog.InfoLevel
+		if _, due := r.unfit.due(issuer, r.deps.Now()); due { // metrics and the store count them all
+			level = zerolog.InfoLevel
+		}
 	}
 	if e := r.deps.Log.WithLevel(level); e.Enabled() { // thousands of times a second
 		e.Str("stage", stage).Str("issuer", issuer).Dur("duration", took).
@@ -223,7 +227,7 @@ func (r *Receiver) handle(w http.ResponseWriter, req *http.Request, issuer strin
 
 func (r *Receiver) read(from io.Reader, length int64) ([]byte, *failure) {
 	var body bytes.Buffer
-	body.Grow(int(min(max(length, 512), 64<<10)) + bytes.MinRead)
+	body.Grow(int(min(max(length, 512), promised)) + bytes.MinRead)
 	_, err := body.ReadFrom(from)
 	tooLarge := new(http.MaxBytesError)
 	switch {
@@ -238,6 +242,10 @@ func (r *Receiver) read(from io.Reader, length int64) ([]byte, *failure) {
 	}
 	return nil, &failure{CutBody, http.StatusRequestTimeout, "the body did not arrive", nil}
 }
+
+// promised is how many bytes are set aside for a body that has been announced
+// and has not come: little, as it is not counted.
+const promised = 4 << 10
 
 var errBuffersFull = errors.New("the bodies that are being read fill their memory")
 
@@ -264,14 +272,20 @@ func (c *countedReader) release() { c.total.Add(-c.mine) }
 // take stores and applies a notification. It goes on when D1 hangs up: the work
 // is as good as done, and D1 will repeat it otherwise.
 func (r *Receiver) take(ctx context.Context, issuer string, body []byte) (applied issuance.Applied, came arrival, _ *failure) {
-	operations, err := r.deps.Parse(body)
+	text := bytes.TrimPrefix(body, []byte("\ufeff")) // a byte order mark, which RFC 8259 lets us ignore
+	operations, err := r.deps.Parse(text)
 	came = arrival{"taken", lag(operations, r.deps.Now())}
-	if err != nil && !json.Valid(body) {
+	switch {
+	case err == nil:
+	case errors.Is(err, issuance.ErrTooManyOperations):
+		return applied, arrival{}, &failure{TooLarge, http.StatusRequestEntityTooLarge, "too many operations", nil}
+	case !json.Valid(text):
 		return applied, arrival{}, &failure{NotJSON, http.StatusBadRequest, "not JSON", nil}
-	}
-	if err != nil { // it is news, in a form D1 has not used before; a refusal would lose it
+	default: // it is news, in a form D1 has not used before; a refusal would lose it
 		came.result = "unread"
-		r.deps.Log.Error().Str("stage", stage).Str("issuer", issuer).Msg("notification kept unread: it is no list of operations")
+		if n, due := r.unread.due(issuer, r.deps.Now()); due {
+			r.deps.Log.Error().Str("stage", stage).Str("issuer", issuer).Int("count", n).Msg("notification kept unread: it is no list of operations")
+		}
 	}
 	digest := r.deps.Digest("notification", issuer, string(body))
 	sealed, err := r.deps.Sealer.Seal(body, AdditionalData(issuer, digest))
