@@ -79,11 +79,14 @@ func (o *Order) hearProduction(op Operation, why Why) []Event {
 	p.Site = max(p.Site, op.Site) // of two, neither is known to be newer
 	switch {
 	case was.Status != p.Status, was.Failed != p.Failed:
+		if p.FailedInStep() {
+			why.Code = ProductionFailed // the status alone would read as if all were well
+		}
 		events = append(events, why.event(o.Ref, KindProduction, string(was.Status), string(p.Status)))
 	case op.Production != "" && op.Production != p.Status:
 		events = append(events, why.event(o.Ref, KindLateNews, string(p.Status), string(op.Production)))
 	}
-	why.Reason = ""
+	why.Code, why.Reason = "", ""
 	switch changed, late := p.hearShipment(op); {
 	case changed:
 		events = append(events, why.event(o.Ref, KindShipment, was.Shipment.Status, p.Shipment.Status))

@@ -157,6 +157,10 @@ func (p *Production) Phase() Phase {
 // Final reports whether production has ended.
 func (p *Production) Final() bool { return p.made() || p.Status.Final(p.Failed) }
 
+// FailedInStep reports whether production has failed and its status, a step of
+// making the card, does not say so.
+func (p *Production) FailedInStep() bool { return p.Failed && !p.Status.step(false).final }
+
 func (p *Production) made() bool { return p.NoShipment && p.Status == CardProdDone && !p.Failed }
 
 // Shipment is D1's details.shipment, values as D1 or the carrier writes them.
