@@ -43,7 +43,8 @@ func TestServeUntilKilled(t *testing.T) {
 	server, err := notification.Listen(t.Context(), notification.ServerConfig{Addr: "127.0.0.1:0", Handler: bench})
 	must(t, err)
 	go loadForEver(t, s, session)
-	fmt.Printf("\nlistening on %s\n", server.Addr())
+	_, err = fmt.Fprintf(os.Stdout, "\nlistening on %s\n", server.Addr())
+	must(t, err)
 	must(t, server.Serve(t.Context()))
 }
 
