@@ -108,12 +108,16 @@ func (s *Store) erasable(ctx context.Context, how erasure, before time.Time, max
 	return keys, err
 }
 
-// CountErasable returns how many things of a kind were done with before a time.
+// CountErasable returns how many things of a kind Erase would erase by and by.
 func (s *Store) CountErasable(ctx context.Context, kind issuance.Erasable, before time.Time) (n int64, err error) {
 	how, known := erasures[kind]
 	if !known {
 		return 0, fmt.Errorf("count what can be erased: there are no %s", kind)
 	}
-	_, err = one(s.reader(ctx), []any{&n}, `SELECT count(*) FROM (`+how.things+`) WHERE at < $1`, micros(before))
+	where := ` WHERE at < $1`
+	if how.inOrder { // as erasable has it
+		where += ` AND key < coalesce((SELECT min(key) FROM (` + how.things + `) WHERE at >= $1), 9223372036854775807)`
+	}
+	_, err = one(s.reader(ctx), []any{&n}, `SELECT count(*) FROM (`+how.things+`)`+where, micros(before))
 	return n, wrap("count what can be erased", err)
 }

@@ -87,7 +87,10 @@ func erasesNoneTooEarly(w *world) {
 	}
 	// Of the four, the first and the third are old enough. The second is not, and
 	// whatever lies behind it waits.
-	n, err := w.s.Erase(w.ctx(), issuance.EraseNotifications, before, 10)
+	n, err := w.s.CountErasable(w.ctx(), issuance.EraseNotifications, before)
+	w.must(err)
+	w.equal(n, int64(1))
+	n, err = w.s.Erase(w.ctx(), issuance.EraseNotifications, before, 10)
 	w.must(err)
 	w.equal(n, int64(1))
 	w.clock.advance(time.Hour)
