@@ -133,3 +133,51 @@ func TestTooManyOperations(t *testing.T) {
 		t.Error("it was stored")
 	}
 }
+
+// A path that is not quite ours is not ours, whatever the way to write it: no
+// redirect that D1 would follow with another method, and that nobody counts.
+func TestPathsThatAreNotQuiteOurs(t *testing.T) {
+	t.Parallel()
+	meter := newTally()
+	b := newBench(t, func(_ *notification.Config, d *notification.Deps) { d.Meter = meter })
+	paths := []string{
+		"/" + path, path + "/", path + "//", strings.Replace(path, "/d1/", "/d1/./", 1), "/x/.." + path,
+		strings.Replace(path, issuer, "x/../"+issuer, 1), strings.Replace(path, "/d1/", "/d1%2F", 1), path + "%00", path + ";x",
+		strings.Replace(path, issuer, issuer+"%2F"+issuer, 1), strings.Replace(path, issuer, "..%2F"+issuer, 1), strings.ToUpper(path),
+	}
+	for _, p := range paths {
+		if code, _ := b.send(t, "POST", p, strings.NewReader(good)); code != http.StatusNotFound {
+			t.Errorf("%s: answered %d", p, code)
+		}
+	}
+	star := httptest.NewRequestWithContext(t.Context(), http.MethodOptions, "/", nil)
+	star.RequestURI, star.URL.Path = "*", "*"
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, star)
+	if w.Code != http.StatusNotFound {
+		t.Errorf("*: answered %d", w.Code)
+	}
+	got := meter.snapshot()
+	if got[string(notification.NotFound)]+got[string(notification.UnknownIssuer)] != len(paths)+1 || len(b.store.taken) > 0 {
+		t.Errorf("counted %v, taken %d", got, len(b.store.taken))
+	}
+}
+
+// A client that fills the memory of bodies by sending large ones slowly has a
+// share of it, and the others have the rest.
+func TestSlowBodiesOfOneLeaveRoomForOthers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *notification.Config, sc *notification.ServerConfig, _ *notification.TLSFiles) {
+		c.MaxBody, c.MaxBuffered, sc.ReadTimeout = 10_000, 40_000, 20*time.Second
+	})
+	for range 6 {
+		conn := s.rawDial(t, "http/1.1") // with the certificate of D1
+		_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n%s", path, strings.Repeat(" ", 9000))
+		must(t, err)
+	}
+	s.meter.waitFor(t, notification.Busy, 4)
+	other := s.httpClient(t, true, s.client(t, "D1 of another bank"))
+	if code, err := post(t, other, s.url, good+strings.Repeat(" ", 9000)); code != http.StatusNoContent {
+		t.Errorf("another client is answered %d, %v", code, err)
+	}
+}
