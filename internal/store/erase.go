@@ -42,6 +42,10 @@ var erasures = map[issuance.Erasable]erasure{
 		things: `SELECT id AS key, applied_at AS at FROM parked_operation WHERE applied_at > 0 ORDER BY id`,
 		erase:  `DELETE FROM parked_operation WHERE id IN (SELECT value FROM json_each($1))`,
 	},
+	issuance.EraseUnmatched: {
+		things: `SELECT id AS key, parked_at AS at FROM parked_operation WHERE applied_at = 0 ORDER BY id`,
+		erase:  `DELETE FROM parked_operation WHERE applied_at = 0 AND id IN (SELECT value FROM json_each($1))`,
+	},
 	issuance.EraseIdleRuns: {
 		things: endedRuns + ` AND outcome = 'done' AND summary LIKE '%"idle":true}' ORDER BY id`,
 		erase:  `DELETE FROM run WHERE id IN (SELECT value FROM json_each($1))`,
