@@ -164,13 +164,14 @@ func (s *settings) oneOrder(cmd *cobra.Command, st *store.Store, issuer, id stri
 		return err
 	}
 	if len(orders) == 0 {
-		return errNothing("order", id)
+		return s.onlyChanges(cmd, st, issuer, id)
 	}
 	type withLife struct {
 		orderView
-		Now      string      `json:"now"`
-		Timeline []entryView `json:"timeline"`
-		History  []eventView `json:"history"`
+		Changes  []changeView `json:"changes,omitempty"`
+		Now      string       `json:"now"`
+		Timeline []entryView  `json:"timeline"`
+		History  []eventView  `json:"history"`
 	}
 	var views []withLife
 	for n, o := range orders {
@@ -179,7 +180,8 @@ func (s *settings) oneOrder(cmd *cobra.Command, st *store.Store, issuer, id stri
 			return err
 		}
 		story := timeline.Tell(l)
-		views = append(views, withLife{viewOrder(o, l.Batch.ID), story.Now, viewStory(story), viewEvents(l.Events)})
+		changes := viewChanges(l.Changes)
+		views = append(views, withLife{viewOrder(o, l.Batch.ID), changes, story.Now, viewStory(story), viewEvents(l.Events)})
 		if s.output == outputJSON {
 			continue
 		}
@@ -192,6 +194,11 @@ func (s *settings) oneOrder(cmd *cobra.Command, st *store.Store, issuer, id stri
 		}
 		if err := errors.Join(err, writeLife(w, l, story, zone)); err != nil {
 			return err
+		}
+		if len(changes) > 0 {
+			if err := errors.Join(line(w), writeChanges(w, changes)); err != nil {
+				return err
+			}
 		}
 	}
 	if s.output == outputJSON {

@@ -66,7 +66,7 @@ func newWorld(t *testing.T, change ...func(*d1sim.Config)) *world {
 		w.write(t, name, hex.EncodeToString(secret))
 	}
 	// Jobs run only when the test says so.
-	for name, stage := range map[string]string{"pickup": "pickup", "submit": "submit", "track": "track", "report": "report", "status": "report"} {
+	for name, stage := range map[string]string{"pickup": "pickup", "submit": "submit", "track": "track", "change": "change", "report": "report", "status": "report"} {
 		text := fmt.Sprintf("name: %s\nstage: %s\nschedule: \"0 0 1 1 *\"\ntime_zone: Europe/Paris\n", name, stage)
 		switch name {
 		case "report":

@@ -83,6 +83,8 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 	or(c, key+".track.unclear_asks", &i.Track.UnclearAsks, 8)
 	or(c, key+".track.silent_after", &i.Track.SilentAfter, 24*time.Hour)
 	or(c, key+".track.budget", &i.Track.Budget, 2000)
+	or(c, key+".change.wait_for_order", &i.Change.WaitForOrder, 24*time.Hour)
+	or(c, key+".change.silent_after", &i.Change.SilentAfter, time.Hour)
 	or(c, key+".track.daily_budget", &i.Track.DailyBudget, 20_000)
 	i.Report.check(c, key+".report", i.ID, cfg)
 }
@@ -154,6 +156,7 @@ func (d *D1) check(c checker, key, issuerID string) {
 	or(c, key+".request_timeout", &d.RequestTimeout, 35*time.Second)
 	local := c.endpoint(key+".base_url", d.BaseURL)
 	c.endpoint(key+".token_url", d.TokenURL)
+	c.updatePath(key+".update_path", &d.UpdatePath)
 	need(c, key+".token.key_id", d.Token.KeyID)
 	need(c, key+".token.key_file", d.Token.KeyFile)
 	orText(&d.Token.Subject, issuerID)
@@ -170,6 +173,18 @@ func (d *D1) check(c checker, key, issuerID string) {
 	for i, k := range d.JWEKeys {
 		need(c, at(key+".jwe_keys", i)+".kid", k.KeyID)
 		need(c, at(key+".jwe_keys", i)+".file", k.File)
+	}
+}
+
+// updatePath checks where changes are sent. Without the card D1 could not tell
+// what is meant.
+func (c checker) updatePath(key string, path *string) {
+	orText(path, "/issuers/{issuerId}/physicalCards/{cardId}/operations:updateOrder")
+	switch bare := strings.NewReplacer("{issuerId}", "", "{cardId}", "").Replace(*path); {
+	case !strings.HasPrefix(*path, "/"), strings.ContainsAny(bare, "{}?# "):
+		c.Problem(key, "%q must be a path that begins with / and has {issuerId} and {cardId} where these belong", *path)
+	case !strings.Contains(*path, "{cardId}"):
+		c.Problem(key, "must have {cardId} in it")
 	}
 }
 

@@ -27,6 +27,7 @@ type Issuer struct {
 	Submit Submit       `yaml:"submit"`
 	Center Center       `yaml:"center"`
 	Track  Track        `yaml:"track"`
+	Change Change       `yaml:"change"`
 	Report IssuerReport `yaml:"report"`
 }
 
@@ -43,6 +44,10 @@ type D1 struct {
 	// RequestTimeout bounds one request. It must be longer than D1's own limit,
 	// or answers are missed that D1 was about to give. Default: 35s.
 	RequestTimeout time.Duration `yaml:"request_timeout"`
+	// UpdatePath is where changes of orders are sent, below BaseURL, with
+	// {issuerId} and {cardId} where these belong. D1 does not publish it.
+	// Default: /issuers/{issuerId}/physicalCards/{cardId}/operations:updateOrder.
+	UpdatePath string `yaml:"update_path"`
 }
 
 // Token says how an access token is asked for.
@@ -214,6 +219,16 @@ type Track struct {
 	// time zone, over all runs; a restart does not renew it. A fifth of it is kept
 	// for orders of unknown outcome. Default: 20000.
 	DailyBudget int `yaml:"daily_budget"`
+}
+
+// Change says how changes of orders are made.
+type Change struct {
+	// WaitForOrder is how long a change waits for an order that has not come
+	// before it is given up. Default: 24h.
+	WaitForOrder time.Duration `yaml:"wait_for_order"`
+	// SilentAfter is how long D1 may be silent about a change that it has taken
+	// before it is asked. Default: 1h.
+	SilentAfter time.Duration `yaml:"silent_after"`
 }
 
 // IssuerReport says where the files about an issuer as a whole go, such as the

@@ -28,6 +28,9 @@ type Batches interface {
 	// ProductTotals counts the orders of a batch by product; Rows of each are
 	// the rows found for it.
 	ProductTotals(ctx context.Context, no issuance.BatchNo) (map[string]issuance.Totals, error)
+	// ChangesOfBatch and ChangeTotals are the same for a batch of changes.
+	ChangesOfBatch(ctx context.Context, no issuance.BatchNo) iter.Seq2[issuance.Change, error]
+	ChangeTotals(ctx context.Context, no issuance.BatchNo) (issuance.ChangeTotals, error)
 	// RowErrors returns what is wrong with rows of a batch, in the order of
 	// the rows; for a refused batch, too, whose orders are gone.
 	RowErrors(ctx context.Context, no issuance.BatchNo) iter.Seq2[issuance.RowError, error]

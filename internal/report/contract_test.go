@@ -52,6 +52,9 @@ func sampleNight(t *testing.T) *night {
 	n.reject(no, 6, "order_id", issuance.OrderRepeated, orders[5].Reason, "ORD-0001")
 	n.take("cards-20260301-0002.csv", issuance.BatchRefused,
 		issuance.Why{Code: issuance.ChecksumMismatch, Reason: "the control file announces another SHA-256 than the file has"})
+	changes := n.takeChanges("changes-20260301-0001.csv", someChanges()...)
+	n.reject(changes, 9, "change", issuance.ValueNotAllowed, "must be CANCEL, ACCELERATE, REDIRECT or ACCELERATE_AND_REDIRECT", "STOP")
+	n.reject(changes, 10, "order_id", issuance.ChangeRepeated, "identical repeat of changes-20260301-0001.csv line 2", "ORD-0008")
 	n.run(receiptKind)
 	n.pass(9 * time.Hour)
 	n.hear(no, 1, issuance.CardShipped, issuance.Shipment{Carrier: "laposte", TrackingNumber: "LP000000001FR", Status: "InTransit"})
@@ -59,6 +62,7 @@ func sampleNight(t *testing.T) *night {
 	n.store.hear(issuance.NewRef(no, 3), issuance.Operation{Operation: issuance.OperationProduce, Status: issuance.OperationFailed,
 		Production: issuance.DataException, Reason: "photo missing", EndTime: n.now.Add(-time.Hour)}, n.now)
 	n.decide(no, issuance.BatchSettled)
+	n.decide(changes, issuance.BatchSettled)
 	n.run()
 	return n
 }
@@ -184,7 +188,7 @@ func checkControl(t *testing.T, schema *jsonschema.Schema, name, content string)
 
 func TestColumnsAreThoseOfTheSchemas(t *testing.T) {
 	for kind, columns := range map[string][]string{
-		receiptKind: receiptColumns(), reconciliationKind: reconciliationColumns(), statusKind: statusColumns(),
+		receiptKind: receiptColumns(), kindChanges: changeColumns(), reconciliationKind: reconciliationColumns(), statusKind: statusColumns(),
 	} {
 		if diff := cmp.Diff(tableSchema(t, kind).Names(), columns); diff != "" {
 			t.Errorf("%s (-schema +code):\n%s", kind, diff)

@@ -102,6 +102,9 @@ func newControl(d *issuance.Delivery, b *issuance.Batch) Control {
 	if b == nil {
 		return c
 	}
+	if b.Kind == issuance.BatchChanges && d.Kind == issuance.DeliverReconciliation {
+		c.Kind = kindChanges
+	}
 	c.Batch, c.SourceFile = b.ID, b.FileName
 	c.Verdict, c.State = string(verdict(b)), string(b.State)
 	c.Code, c.Reason = b.Code, maskNumbers(oneLine(b.Reason))

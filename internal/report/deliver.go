@@ -278,6 +278,9 @@ func (r *run) render(ctx context.Context, d *issuance.Delivery, w io.Writer) (Co
 	if d.Kind == issuance.DeliverReceipt {
 		return r.renderReceipt(ctx, d, &b, w)
 	}
+	if b.Kind == issuance.BatchChanges {
+		return r.renderChanges(ctx, d, &b, w)
+	}
 	return r.renderReconciliation(ctx, d, &b, w)
 }
 

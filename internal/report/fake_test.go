@@ -18,6 +18,7 @@ import (
 type memory struct {
 	batches    []issuance.Batch
 	orders     map[issuance.BatchNo][]issuance.Order
+	changes    map[issuance.BatchNo][]issuance.Change
 	rowErrors  map[issuance.BatchNo][]issuance.RowError
 	events     []issuance.Event // ID is the place, from 1
 	deliveries []issuance.Delivery
@@ -27,8 +28,9 @@ type memory struct {
 
 func newMemory(now func() time.Time) *memory {
 	return &memory{
-		now:    now,
-		orders: map[issuance.BatchNo][]issuance.Order{}, rowErrors: map[issuance.BatchNo][]issuance.RowError{},
+		now:     now,
+		changes: map[issuance.BatchNo][]issuance.Change{},
+		orders:  map[issuance.BatchNo][]issuance.Order{}, rowErrors: map[issuance.BatchNo][]issuance.RowError{},
 		fault: func(string) error { return nil },
 	}
 }
@@ -100,6 +102,23 @@ func (m *memory) ProductTotals(_ context.Context, no issuance.BatchNo) (map[stri
 		products[o.ProductID] = totals
 	}
 	return products, m.fault("ProductTotals")
+}
+
+func (m *memory) ChangesOfBatch(_ context.Context, no issuance.BatchNo) iter.Seq2[issuance.Change, error] {
+	return func(yield func(issuance.Change, error) bool) {
+		for _, c := range m.changes[no] {
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (m *memory) ChangeTotals(_ context.Context, no issuance.BatchNo) (totals issuance.ChangeTotals, err error) {
+	for _, c := range m.changes[no] {
+		totals.Add(c.State, 1)
+	}
+	return totals, nil
 }
 
 func (m *memory) RowErrors(_ context.Context, no issuance.BatchNo) iter.Seq2[issuance.RowError, error] {

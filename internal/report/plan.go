@@ -171,7 +171,8 @@ func (r *run) mayReconcile(b *issuance.Batch, last *issuance.Delivery) bool {
 	case last != nil && last.DeliveredAt.IsZero():
 		return false // on its way, and it will show the rows as they are then
 	case b.State == issuance.BatchClosed:
-		return last == nil || last.PlannedAt.Before(b.ClosedAt)
+		// One planned at the very moment of closing may be older: the events tell.
+		return last == nil || !last.PlannedAt.After(b.ClosedAt)
 	case b.State == issuance.BatchSettled:
 		return last == nil || waited(last.DeliveredAt)
 	case b.State == issuance.BatchAccepted && last == nil:

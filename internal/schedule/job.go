@@ -16,6 +16,7 @@ const (
 	StagePickup    = "pickup"
 	StageSubmit    = "submit"
 	StageTrack     = "track"
+	StageChange    = "change"
 	StageReport    = "report"
 	StageRetention = "retention"
 )
@@ -86,7 +87,7 @@ func (j *Job) check(doc *strictyaml.Document) {
 	if !nameRE.MatchString(j.Name) {
 		doc.Problem("name", "%q must be 1 to 32 lower-case letters, digits, dashes or underscores", j.Name)
 	}
-	oneOf("stage", j.Stage, StagePickup, StageSubmit, StageTrack, StageReport, StageRetention)
+	oneOf("stage", j.Stage, StagePickup, StageSubmit, StageTrack, StageChange, StageReport, StageRetention)
 	if j.CatchUp == "" {
 		j.CatchUp = CatchUpSkip
 	}

@@ -14,6 +14,7 @@ import (
 // keys as a JSON array.
 type erasure struct {
 	things, erase string
+	also          string // a second table that may hold the same keys; empty for none
 	// inOrder kinds are erased in the order of their keys, and what has been
 	// erased is remembered by the last of them: what is left of it would
 	// otherwise be looked at in every run, for years.
@@ -28,9 +29,13 @@ var erasures = map[issuance.Erasable]erasure{
 		things: `SELECT p.ref AS key, b.settled_at AS at FROM batch b
 			JOIN payload p ON p.ref > b.no * 16777216 AND p.ref < (b.no + 1) * 16777216
 			JOIN orders o ON o.ref = p.ref
-			WHERE b.state IN ('settled', 'closed') AND o.state IN ('refused', 'cancelled')`,
+			WHERE b.state IN ('settled', 'closed') AND o.state IN ('refused', 'cancelled')
+			UNION ALL SELECT p.ref, b.settled_at FROM change_payload p JOIN order_change c ON c.ref = p.ref JOIN batch b ON b.no = c.batch_no
+			WHERE b.state IN ('settled', 'closed') AND c.state = 'applied'`,
 		erase: `DELETE FROM payload WHERE ref IN (SELECT o.ref FROM json_each($1) j JOIN orders o ON o.ref = j.value
 			WHERE o.state IN ('refused', 'cancelled'))`,
+		also: `DELETE FROM change_payload WHERE ref IN (SELECT c.ref FROM json_each($1) j JOIN order_change c ON c.ref = j.value
+			WHERE c.state = 'applied')`,
 	},
 	issuance.EraseNotifications: {
 		things: `SELECT id AS key, received_at AS at FROM notification
@@ -77,8 +82,15 @@ func (s *Store) Erase(ctx context.Context, kind issuance.Erasable, before time.T
 		return 0, err
 	}
 	err = s.write(ctx, "erase", func(t *tx) error {
-		if _, err := t.exec(how.erase, string(text)); err != nil || !how.inOrder {
+		if _, err := t.exec(how.erase, string(text)); err != nil {
 			return err
+		}
+		if how.also != "" {
+			_, err := t.exec(how.also, string(text))
+			return err
+		}
+		if !how.inOrder {
+			return nil
 		}
 		_, err := t.exec(`INSERT INTO erased (kind, up_to) VALUES ($1, $2) ON CONFLICT (kind) DO UPDATE SET up_to = excluded.up_to
 			WHERE excluded.up_to > erased.up_to`, string(kind), keys[len(keys)-1])

@@ -141,6 +141,9 @@ func (s *Store) endSession(ctx context.Context, id string, settle time.Duration)
 				return err
 			}
 		}
+		if err := t.endChanges(id, settle); err != nil {
+			return err
+		}
 		_, err = t.exec(`UPDATE run SET ended_at = $1, outcome = 'lost' WHERE session = $2 AND ended_at = 0`, micros(t.now), id)
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -154,6 +155,9 @@ func (t *tx) record(r *record, out issuance.Outcome, current bool, stage, sessio
 	}
 	if evidence {
 		r.OperationID = out.OperationID
+		if err := t.reopenChanges(fmt.Sprintf("[%d]", r.Ref), why); err != nil {
+			return err
+		}
 	}
 	return t.saveState(r)
 }

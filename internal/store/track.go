@@ -160,7 +160,7 @@ func (t *tx) heard(issuerID string, h issuance.Heard, why issuance.Why) error {
 		if _, err := t.noteStrange(issuerID, &op, why); err != nil {
 			return err
 		}
-		if op.Operation != issuance.OperationProduce {
+		if op.Operation != issuance.OperationProduce && op.Operation != issuance.OperationUpdateOrder {
 			continue
 		}
 		if op.CardID == "" {

@@ -17,6 +17,7 @@ type Life struct {
 	Events      []issuance.Event // of the order
 	BatchEvents []issuance.Event
 	Deliveries  []issuance.Delivery // of the batch, and the issuer's status files
+	Changes     []Asked             // what the bank has asked to change, oldest first
 }
 
 // Story is a life in words.
@@ -46,6 +47,9 @@ func Tell(l Life) Story {
 	}
 	for _, e := range l.Events {
 		s.add(l.event(e))
+	}
+	for i := range l.Changes {
+		l.Changes[i].tell(&s)
 	}
 	for _, d := range l.Deliveries {
 		if !d.DeliveredAt.IsZero() && l.carriedBy(d) {
@@ -128,6 +132,9 @@ func (l *Life) event(e issuance.Event) Entry {
 // change words a change of an order's state.
 func change(e issuance.Event) string {
 	from, to := issuance.State(e.From), issuance.State(e.To)
+	if from == to {
+		return "changed as asked"
+	}
 	switch to { //nolint:exhaustive // rejected and duplicate are where a row starts
 	case issuance.Submitting:
 		if e.Attempt > 1 {
