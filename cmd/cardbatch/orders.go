@@ -75,6 +75,7 @@ type orderFilter struct {
 	batch, issuer string
 	dispositions  []string
 	limit         int
+	exceptions    bool // instead: what needs a person
 }
 
 func newOrders(s *settings) *cobra.Command {
@@ -87,6 +88,9 @@ func newOrders(s *settings) *cobra.Command {
 			return s.look(cmd, func(st *store.Store) error {
 				if len(args) == 1 {
 					return s.oneOrder(cmd, st, f.issuer, args[0])
+				}
+				if f.exceptions {
+					return s.exceptions(cmd, st, &f)
 				}
 				views, err := f.find(cmd.Context(), st)
 				if err != nil {
@@ -102,6 +106,7 @@ func newOrders(s *settings) *cobra.Command {
 	cmd.Flags().StringVar(&f.batch, "batch", "", "only of this `batch`")
 	cmd.Flags().StringVar(&f.issuer, "issuer", "", "only of this `issuer`")
 	cmd.Flags().StringSliceVar(&f.dispositions, "state", nil, "only with these `states` or dispositions: ready, unknown, refused, shipped, ...")
+	cmd.Flags().BoolVar(&f.exceptions, "exceptions", false, "instead, what needs a person as of now, the worst first")
 	cmd.Flags().IntVar(&f.limit, "limit", 50, "at most this many; 0 for all")
 	return cmd
 }

@@ -136,7 +136,7 @@ func newReport(s *settings) *cobra.Command {
 	var date dateFlag
 	cmd := &cobra.Command{
 		Use:   "report NAME",
-		Short: "write a report now: receipt, reconciliation or status",
+		Short: "write a report now: receipt, reconciliation, status or exceptions",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.once(cmd, func(ctx context.Context, a *app.App) (issuance.Run, error) {

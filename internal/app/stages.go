@@ -209,7 +209,8 @@ func (a *App) reportConfig(sel schedule.Selection) report.Config {
 	}
 	for _, i := range a.issuers {
 		if schedule.Wants(sel.Issuers, i.ID) {
-			cfg.Issuers = append(cfg.Issuers, report.Issuer{ID: i.ID, Reports: a.place(i.Report.Drop, i.Report.Directory, issuerReports(i.ID))})
+			cfg.Issuers = append(cfg.Issuers, report.Issuer{ID: i.ID, Ageing: AgeingRules(a.cfg, &i.Issuer),
+				Reports: a.place(i.Report.Drop, i.Report.Directory, issuerReports(i.ID))})
 		}
 	}
 	return cfg

@@ -39,6 +39,10 @@ type Queue interface {
 type Results interface {
 	// RecordChanges commits outcomes, all or none. Repeating it does no harm.
 	RecordChanges(ctx context.Context, session string, outcomes []issuance.ChangeOutcome) error
+	// ForsakeChanges makes unknown what the session is submitting for an issuer,
+	// and returns how many changes that were. A run begins with it, when no claim
+	// is under way: what there is then was claimed without our knowing.
+	ForsakeChanges(ctx context.Context, issuerID, session string, settle time.Duration) (int, error)
 	// DueChanges returns changes to ask D1 about.
 	DueChanges(ctx context.Context, issuerID string, max int) ([]issuance.Change, error)
 	// HearChanges applies what D1 answered, and returns the changes it spoke of.
@@ -214,6 +218,9 @@ func (r *Runner) RunOnce(ctx context.Context) (Summary, error) {
 func (r *Runner) run(ctx context.Context, sum *Summary) error {
 	if err := r.flush(ctx); err != nil {
 		return fmt.Errorf("record what the last run left: %w", err)
+	}
+	if _, err := r.Store.ForsakeChanges(ctx, r.IssuerID, r.Session, r.Settle); err != nil {
+		return fmt.Errorf("look for claims that nobody knows of: %w", err)
 	}
 	p := &pass{Runner: r, sum: sum}
 	if err := p.askDue(ctx); err != nil {

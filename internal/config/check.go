@@ -96,6 +96,7 @@ func (cfg *Config) check(c checker) {
 	orText(&cfg.Log.Format, "json")
 	c.oneOf("log.format", cfg.Log.Format, "json", "console")
 	or(c, "reports.revise_every", &cfg.Reports.ReviseEvery, 20*time.Hour)
+	cfg.Reports.Exceptions.check(c, "reports.exceptions")
 	cfg.Retention.check(c)
 	cfg.Keys.check(c)
 	cfg.Notifications.check(c)

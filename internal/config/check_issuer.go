@@ -34,6 +34,7 @@ func (p *Product) check(c checker, key string) {
 	need(c, key+".chip_config", p.ChipConfig)
 	need(c, key+".oda_key_index", p.ODAKeyIndex)
 	need(c, key+".derivation_key_index", p.DerivationKeyIndex)
+	p.Ageing.check(c, key+".ageing")
 	for i := range p.BINRanges {
 		p.BINRanges[i].check(c, at(key+".bin_ranges", i))
 	}

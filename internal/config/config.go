@@ -103,6 +103,7 @@ type Reports struct {
 	// when the batch has closed, does not wait for it. The default leaves room
 	// for one edition a day. Default: 20h.
 	ReviseEvery time.Duration `yaml:"revise_every"`
+	Exceptions  Exceptions    `yaml:"exceptions"`
 }
 
 // Retention says how many days what is no longer needed is kept before the

@@ -171,6 +171,7 @@ const (
 	DeliverReceipt        DeliveryKind = "receipt"
 	DeliverReconciliation DeliveryKind = "reconciliation"
 	DeliverStatus         DeliveryKind = "status"
+	DeliverExceptions     DeliveryKind = "exceptions"
 )
 
 // Delivery is a file we owe or have delivered. It is planned, with its name,

@@ -179,6 +179,10 @@ func (s fragileStore) StillClaimed(ctx context.Context, session string, ref issu
 	return get(s.f, "StillClaimed", func() (bool, error) { return s.Store.StillClaimed(ctx, session, ref, attempt) })
 }
 
+func (s fragileStore) ForsakeOrders(ctx context.Context, issuerID, session string, settle time.Duration) (int, error) {
+	return get(s.f, "ForsakeOrders", func() (int, error) { return s.Store.ForsakeOrders(ctx, issuerID, session, settle) })
+}
+
 func (s fragileStore) RecordOutcomes(ctx context.Context, session string, outcomes []issuance.Outcome) error {
 	return do(s.f, "RecordOutcomes", func() error { return s.Store.RecordOutcomes(ctx, session, outcomes) })
 }
@@ -367,4 +371,20 @@ func unknown(err error) error {
 		return &retry.Error{Class: retry.Unknown, Code: retry.CodeTransport, Err: err}
 	}
 	return err
+}
+
+func (s fragileStore) Suspects(ctx context.Context, filter issuance.SuspectFilter) iter.Seq2[issuance.Suspect, error] {
+	return each(s.f, "Suspects", s.Store.Suspects(ctx, filter))
+}
+
+func (s fragileStore) SuspectsByRef(ctx context.Context, refs []issuance.Ref) ([]issuance.Suspect, error) {
+	return get(s.f, "SuspectsByRef", func() ([]issuance.Suspect, error) { return s.Store.SuspectsByRef(ctx, refs) })
+}
+
+func (s fragileStore) ParkedOperations(ctx context.Context, issuerID string, before time.Time) iter.Seq2[issuance.Parked, error] {
+	return each(s.f, "ParkedOperations", s.Store.ParkedOperations(ctx, issuerID, before))
+}
+
+func (s fragileStore) StrangeWords(ctx context.Context, issuerID string) ([]issuance.StrangeWord, error) {
+	return get(s.f, "StrangeWords", func() ([]issuance.StrangeWord, error) { return s.Store.StrangeWords(ctx, issuerID) })
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"cardbatch/internal/ageing"
 	"cardbatch/internal/cardholder"
 	"cardbatch/internal/d1"
 	"cardbatch/internal/drop/localdir"
@@ -174,7 +175,8 @@ func (n *small) start(f *fault) error {
 	place := func(dir string) report.Place { return report.Place{Name: "bank:" + dir, Dir: dir, Drop: d} }
 	n.report, err = report.New(report.Config{ReviseEvery: 30 * time.Minute, Now: n.now,
 		Sources: []report.Source{{Name: "core", Reports: place("reports"), Quarantine: place("quarantine")}},
-		Issuers: []report.Issuer{{ID: rehearsal.IssuerID, Reports: place("reports")}}}, s, zerolog.Nop())
+		Issuers: []report.Issuer{{ID: rehearsal.IssuerID, Reports: place("reports"),
+			Ageing: &ageing.Rules{Zone: time.UTC, EndedFor: 24 * time.Hour, UnmatchedAfter: time.Minute}}}}, s, zerolog.Nop())
 	must(n.tb, err)
 	n.receiver, err = notification.New(notification.Config{Issuers: []string{rehearsal.IssuerID}},
 		notification.Deps{Store: s, Parse: d1.ParseOperations, Sealer: l.ring, Digest: fingerprint.Content, Now: n.now, Log: zerolog.Nop()})

@@ -63,7 +63,15 @@ func sampleNight(t *testing.T) *night {
 		Production: issuance.DataException, Reason: "photo missing", EndTime: n.now.Add(-time.Hour)}, n.now)
 	n.decide(no, issuance.BatchSettled)
 	n.decide(changes, issuance.BatchSettled)
-	n.run()
+	n.run(receiptKind, reconciliationKind, statusKind)
+	n.pass(4 * 24 * time.Hour) // to Friday morning
+	n.store.hear(issuance.NewRef(no, 7), issuance.Operation{Operation: issuance.OperationProduce, Status: issuance.OperationPending,
+		OperationID: "op-second", Production: issuance.CardProdReady, StartTime: n.now.Add(-time.Hour)}, n.now)
+	n.store.parked = []issuance.Parked{{IssuerID: bank, IssuerRequestID: "ORD-9999", OperationID: "op-9999", CardID: "card-9999",
+		Status: issuance.CardProdReady, ParkedAt: n.now.Add(-50 * time.Hour)}}
+	n.store.words = []issuance.StrangeWord{{Kind: issuance.WordStatus, Word: "CARD_PROD_POLISHED", Times: 12,
+		FirstAt: n.now.Add(-30 * time.Hour), LastAt: n.now.Add(-time.Hour)}}
+	n.run(exceptionsKind)
 	return n
 }
 
@@ -188,7 +196,7 @@ func checkControl(t *testing.T, schema *jsonschema.Schema, name, content string)
 
 func TestColumnsAreThoseOfTheSchemas(t *testing.T) {
 	for kind, columns := range map[string][]string{
-		receiptKind: receiptColumns(), kindChanges: changeColumns(), reconciliationKind: reconciliationColumns(), statusKind: statusColumns(),
+		receiptKind: receiptColumns(), kindChanges: changeColumns(), reconciliationKind: reconciliationColumns(), statusKind: statusColumns(), exceptionsKind: exceptionsColumns(),
 	} {
 		if diff := cmp.Diff(tableSchema(t, kind).Names(), columns); diff != "" {
 			t.Errorf("%s (-schema +code):\n%s", kind, diff)

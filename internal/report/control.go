@@ -33,6 +33,7 @@ type Control struct {
 	Code                 issuance.Code   `json:"code,omitempty"`
 	Reason               string          `json:"reason,omitempty"`
 	Totals               Totals          `json:"totals"`
+	Ageing               Totals          `json:"ageing,omitempty"` // rows by age, of an exceptions file
 	Products             Products        `json:"products"`
 	Balanced             bool            `json:"balanced"`
 	Breaks               []string        `json:"breaks"`

@@ -22,6 +22,8 @@ type memory struct {
 	rowErrors  map[issuance.BatchNo][]issuance.RowError
 	events     []issuance.Event // ID is the place, from 1
 	deliveries []issuance.Delivery
+	parked     []issuance.Parked
+	words      []issuance.StrangeWord
 	fault      func(op string) error
 	now        func() time.Time
 }
@@ -70,10 +72,16 @@ func (m *memory) AdvanceBatches(context.Context) (settled, closed int, err error
 }
 
 func (m *memory) Batches(_ context.Context, f issuance.BatchFilter) ([]issuance.Batch, error) {
-	if f.IssuerID != "" || f.Source != "" || f.BusinessDate != "" || f.States != nil || f.Limit != 0 {
+	if f.Source != "" || f.BusinessDate != "" || f.Limit != 0 {
 		return nil, errors.New("the fake does not filter")
 	}
-	return slices.Clone(m.batches), m.fault("Batches")
+	var found []issuance.Batch
+	for _, b := range m.batches {
+		if (f.IssuerID == "" || b.IssuerID == f.IssuerID) && (f.States == nil || slices.Contains(f.States, b.State)) {
+			found = append(found, b)
+		}
+	}
+	return found, m.fault("Batches")
 }
 
 func (m *memory) BatchByNo(_ context.Context, no issuance.BatchNo) (issuance.Batch, error) {

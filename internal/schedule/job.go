@@ -32,6 +32,7 @@ const (
 	ReportReceipt        = "receipt"
 	ReportReconciliation = "reconciliation"
 	ReportStatus         = "status"
+	ReportExceptions     = "exceptions"
 )
 
 const defaultTimeout = 24 * time.Hour
@@ -105,7 +106,7 @@ func (j *Job) check(doc *strictyaml.Document) {
 		doc.Problem("select.reports", "is for stage report only")
 	}
 	for i, r := range j.Select.Reports {
-		oneOf(fmt.Sprintf("select.reports[%d]", i), r, ReportReceipt, ReportReconciliation, ReportStatus)
+		oneOf(fmt.Sprintf("select.reports[%d]", i), r, ReportReceipt, ReportReconciliation, ReportStatus, ReportExceptions)
 	}
 	j.checkTimes(doc, oneOf)
 }

@@ -38,7 +38,7 @@ func TestJobMistakes(t *testing.T) {
 		{"catch up", good + "catch_up: twice\n", `j.yaml:5:1: catch_up: "twice" is not one of skip, once`},
 		{"timeout", good + "timeout: 0s\n", `j.yaml:5:1: timeout: must be above zero`},
 		{"after itself", good + "after: [j]\n", `j.yaml:5:1: after: a job cannot wake itself`},
-		{"report", good + "select: {reports: [gossip]}\n", `j.yaml:5:20: select.reports[0]: "gossip" is not one of receipt, reconciliation, status`},
+		{"report", good + "select: {reports: [gossip]}\n", `j.yaml:5:20: select.reports[0]: "gossip" is not one of receipt, reconciliation, status, exceptions`},
 		{"reports of another stage", strings.Replace(good, "report", "track", 1) + "select: {reports: [status]}\n", `j.yaml:5:10: select.reports: is for stage report only`},
 		{"name", strings.Replace(good, "name: j", "name: J 1", 1), `j.yaml:1:1: name: "J 1" must be 1 to 32 lower-case letters, digits, dashes or underscores`},
 	} {
@@ -63,7 +63,7 @@ func TestBuiltinJobs(t *testing.T) {
 	for _, j := range all {
 		names = append(names, j.Name)
 	}
-	if diff := cmp.Diff([]string{"change", "pickup", "report", "retention", "status", "submit", "track"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"change", "exceptions", "pickup", "report", "retention", "status", "submit", "track"}, names); diff != "" {
 		t.Error(diff)
 	}
 	readme, err := os.ReadFile("../../jobs/README.md")

@@ -495,19 +495,14 @@ func (t *tx) applyParkedUpdate(r *changeRecord, why issuance.Why) error {
 	return nil
 }
 
-// endChanges makes unknown what a dead session was sending.
-func (t *tx) endChanges(session string, settle time.Duration) error {
-	lost, err := list(t, scanChange, `SELECT `+changeColumns+` FROM batch b JOIN order_change c ON c.batch_no = b.no
-		WHERE `+openBatch+`b.kind = 'changes' AND `+openChange+`c.state = 'submitting' AND c.session = $1`, session)
-	if err != nil {
-		return err
-	}
+func (t *tx) forsakeChanges(issuerID, session string, settle time.Duration, reason string) (int, error) {
+	lost, err := list(t, scanChange, `SELECT `+changeColumns+` `+sqlSubmittingChanges, issuerID, session)
 	for _, r := range lost {
 		r.NextAttemptAt = t.now.Add(settle)
-		why := issuance.Why{At: t.now, Stage: "recovery", Session: session, Reason: "its session ended while it was being sent", Attempt: r.Attempts}
+		why := issuance.Why{At: t.now, Stage: "recovery", Session: session, Reason: reason, Attempt: r.Attempts}
 		if err := t.changeOf(&r, issuance.ChangeUnknown, why); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return len(lost), err
 }

@@ -19,6 +19,7 @@ func changeTests() map[string]func(*world) {
 		"an order at its end is too late":                                    changeTooLate,
 		"changes of one order go one after the other":                        changesInTurn,
 		"what a dead session was sending is unknown":                         changeOfDeadSession,
+		"changes nobody was told of are forsaken":                            forsakenChanges,
 		"outcomes count for their attempt":                                   changeOutcomes,
 		"news of a change in any order":                                      changeNews,
 		"news before the answer":                                             changeNewsFirst,
@@ -129,6 +130,19 @@ func update(key, operationID, status string, at time.Time) issuance.Operation {
 		op.ErrorCode = "STAGE_TOO_LATE"
 	}
 	return op
+}
+
+func forsakenChanges(w *world) {
+	w.submitted("a")
+	w.changeFile("CANCEL", "a")
+	w.changeClaim(issuance.StepSend)
+	for _, want := range []int{1, 0} {
+		n, err := w.s.ForsakeChanges(w.ctx(), bank, w.session, time.Minute)
+		w.must(err)
+		w.equal(n, want)
+	}
+	w.wantChanges("a", issuance.ChangeUnknown)
+	w.balance()
 }
 
 func changesAreAdded(w *world) {
