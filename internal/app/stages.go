@@ -235,7 +235,8 @@ func keep(c config.Retention) retention.Keep {
 	days := func(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 	return retention.Keep{
 		issuance.ErasePayloads: days(c.PayloadDays), issuance.EraseNotifications: days(c.NotificationDays),
-		issuance.EraseParked: days(c.NotificationDays), issuance.EraseIdleRuns: days(c.IdleRunDays), issuance.EraseRuns: days(c.RunDays),
+		issuance.EraseParked: days(c.NotificationDays), issuance.EraseUnmatched: days(c.UnmatchedDays),
+		issuance.EraseIdleRuns: days(c.IdleRunDays), issuance.EraseRuns: days(c.RunDays),
 	}
 }
 

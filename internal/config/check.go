@@ -132,6 +132,7 @@ func (cfg *Config) checkLists(c checker) {
 func (r *Retention) check(c checker) {
 	or(c, "retention.payload_days", &r.PayloadDays, 30)
 	or(c, "retention.notification_days", &r.NotificationDays, 90)
+	or(c, "retention.unmatched_days", &r.UnmatchedDays, 180)
 	or(c, "retention.run_days", &r.RunDays, 400)
 	or(c, "retention.idle_run_days", &r.IdleRunDays, 7)
 }

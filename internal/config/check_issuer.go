@@ -57,6 +57,11 @@ func (r *BINRange) check(c checker, key string) {
 	}
 }
 
+const (
+	maxSettle    = 30 * time.Minute
+	maxRetryWait = time.Hour
+)
+
 func (i *Issuer) check(c checker, key string, cfg *Config) {
 	c.match(key+".id", i.ID, issuerRE, "exactly 10 letters, digits, dashes or underscores")
 	if need(c, key+".environment", i.Environment) {
@@ -78,6 +83,14 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 	if i.Submit.Settle <= i.D1.RequestTimeout {
 		c.Problem(key+".submit.settle", "%s must be longer than d1.request_timeout, %s: D1 may still be working on the order",
 			i.Submit.Settle, i.D1.RequestTimeout)
+	}
+	// The store takes what lies further ahead for the work of a clock that was
+	// set back, and does it at once.
+	if i.Submit.Settle > maxSettle {
+		c.Problem(key+".submit.settle", "%s must be at most %s: questions about an order come ever more rarely from there", i.Submit.Settle, maxSettle)
+	}
+	if i.Submit.RetryWait > maxRetryWait {
+		c.Problem(key+".submit.retry_wait", "%s must be at most %s", i.Submit.RetryWait, maxRetryWait)
 	}
 	i.checkHours(c, key)
 	or(c, key+".track.not_found_asks", &i.Track.NotFoundAsks, 2)

@@ -133,13 +133,14 @@ type Submit struct {
 	// MaxAttempts is how often an order is sent at most, each time after D1 said
 	// that it does not have it. After that a person must look at it. Default: 5.
 	MaxAttempts int `yaml:"max_attempts"`
-	// RetryWait is how long an order rests that was surely not delivered. Default: 30s.
+	// RetryWait is how long an order rests that was surely not delivered, at
+	// most an hour. Default: 30s.
 	RetryWait time.Duration `yaml:"retry_wait"`
 	// SameRefusals in a row stop the run, leaving the rest of the orders ready:
 	// that many the same are a mistake of set-up. Default: 20.
 	SameRefusals int `yaml:"same_refusals"`
 	// Settle is how long an order of unknown outcome rests before D1 is asked
-	// about it. It must be longer than d1.request_timeout. Default: 2m.
+	// about it. It must be longer than d1.request_timeout, and is at most 30m. Default: 2m.
 	Settle time.Duration `yaml:"settle"`
 	// Windows are when orders may be sent, on the clock of the issuer's zone.
 	// Default: always.

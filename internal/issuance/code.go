@@ -77,6 +77,10 @@ const (
 const (
 	SecondOperation Code = "SECOND_OPERATION" // D1 produces it under two operations: perhaps two cards
 	MissingAtD1     Code = "MISSING_AT_D1"    // D1 had accepted it, and does not know it when asked
+
+	// ProductionFailed marks in the history that D1 ended production as FAILED in
+	// a step that says nothing of it.
+	ProductionFailed Code = "PRODUCTION_FAILED"
 )
 
 // Codes of a change that was asked of an order; a rejected row of a change file

@@ -47,6 +47,10 @@ var erasures = map[issuance.Erasable]erasure{
 		things: `SELECT id AS key, applied_at AS at FROM parked_operation WHERE applied_at > 0 ORDER BY id`,
 		erase:  `DELETE FROM parked_operation WHERE id IN (SELECT value FROM json_each($1))`,
 	},
+	issuance.EraseUnmatched: {
+		things: `SELECT id AS key, parked_at AS at FROM parked_operation WHERE applied_at = 0 ORDER BY id`,
+		erase:  `DELETE FROM parked_operation WHERE applied_at = 0 AND id IN (SELECT value FROM json_each($1))`,
+	},
 	issuance.EraseIdleRuns: {
 		things: endedRuns + ` AND outcome = 'done' AND summary LIKE '%"idle":true}' ORDER BY id`,
 		erase:  `DELETE FROM run WHERE id IN (SELECT value FROM json_each($1))`,
@@ -120,12 +124,16 @@ func (s *Store) erasable(ctx context.Context, how erasure, before time.Time, max
 	return keys, err
 }
 
-// CountErasable returns how many things of a kind were done with before a time.
+// CountErasable returns how many things of a kind Erase would erase by and by.
 func (s *Store) CountErasable(ctx context.Context, kind issuance.Erasable, before time.Time) (n int64, err error) {
 	how, known := erasures[kind]
 	if !known {
 		return 0, fmt.Errorf("count what can be erased: there are no %s", kind)
 	}
-	_, err = one(s.reader(ctx), []any{&n}, `SELECT count(*) FROM (`+how.things+`) WHERE at < $1`, micros(before))
+	where := ` WHERE at < $1`
+	if how.inOrder { // as erasable has it
+		where += ` AND key < coalesce((SELECT min(key) FROM (` + how.things + `) WHERE at >= $1), 9223372036854775807)`
+	}
+	_, err = one(s.reader(ctx), []any{&n}, `SELECT count(*) FROM (`+how.things+`)`+where, micros(before))
 	return n, wrap("count what can be erased", err)
 }

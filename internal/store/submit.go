@@ -100,7 +100,7 @@ func (s *Store) StillClaimed(ctx context.Context, session string, ref issuance.R
 
 // RecordOutcomes writes what came of claims. That D1 took an order is evidence
 // and is believed from whomever it comes; any other outcome counts only while
-// the order is still submitting, in the same attempt of the same session, and
+// the order is still submitting, in the same claim of the same session, and
 // is dropped otherwise: somebody knew better since. For an order that is
 // submitted already only its operation id is learnt. An order that becomes ready
 // or held was surely not sent, and its attempt does not count.
@@ -118,7 +118,8 @@ func (s *Store) RecordOutcomes(ctx context.Context, session string, outcomes []i
 			if !found {
 				continue
 			}
-			mine := r.State == issuance.Submitting && r.session == session && r.Attempts == out.Attempt
+			mine := r.State == issuance.Submitting && r.session == session && r.Attempts == out.Attempt &&
+				(out.CorrelationID == "" || out.CorrelationID == r.CorrelationID)
 			if err := t.record(&r, out, mine, "submit", session); err != nil {
 				return err
 			}

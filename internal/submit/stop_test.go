@@ -443,3 +443,33 @@ func TestStoreDownForGood(t *testing.T) {
 		}
 	})
 }
+
+// The words of a refusal may name the order. It is the same refusal all the same.
+func TestRefusalsThatNameTheOrder(t *testing.T) {
+	for name, says := range map[string]func(issuance.Claim) *retry.Error{
+		"its card": func(c issuance.Claim) *retry.Error {
+			return &retry.Error{Class: retry.Refused, Status: 400, Code: "FIELD_INVALID_VALUE", Reason: "no product for " + c.CardID}
+		},
+		"something else of it": func(c issuance.Claim) *retry.Error {
+			return &retry.Error{Class: retry.Refused, Status: 404, Code: "CONSUMER_NOT_FOUND", Reason: "consumer x-" + c.OrderID[4:]}
+		},
+		"a duplicate at the first attempt": func(issuance.Claim) *retry.Error {
+			return &retry.Error{Class: retry.Refused, Status: 409, Code: "CONFLICT"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, 200, Config{InFlight: 16}, func(_ context.Context, _ int, c issuance.Claim) (string, error) {
+					wait(20 * time.Millisecond)
+					return "", says(c)
+				})
+				if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrRefusals) {
+					t.Errorf("error %v", err)
+				}
+				if c := b.store.count(); c[issuance.Ready] != 180 || c[issuance.Refused]+c[issuance.Unknown] != 20 {
+					t.Errorf("states %v", c)
+				}
+			})
+		})
+	}
+}

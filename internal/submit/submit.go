@@ -242,6 +242,9 @@ func (r *Runner) run(ctx context.Context) (Summary, error) {
 	p.sum = sum
 	started := time.Now()
 	err = p.run(ctx)
+	if p.brake.met {
+		r.answered()
+	}
 	if took := time.Since(started); took > longEnough {
 		r.speed = float64(p.sent.Load()) / took.Seconds()
 	}
