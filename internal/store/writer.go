@@ -11,8 +11,9 @@ import (
 // How much a group takes in before it commits: what is durable together waits
 // together.
 const (
-	groupSize = 64
-	groupTime = 20 * time.Millisecond
+	groupSize   = 256
+	groupWeight = 1024 // operations of its notifications, which are applied together
+	groupTime   = 20 * time.Millisecond
 )
 
 // Bulk writes, the loading of files, take the writer for milliseconds each, and
@@ -50,6 +51,9 @@ type write struct {
 	panics any
 	done   chan struct{}
 	bulk   bool
+
+	news   *news // of a notification: it can be applied together with others
+	weight int
 }
 
 func newWriter(ctx context.Context, dsn string, now func() time.Time) (*writer, error) {
@@ -145,14 +149,21 @@ func (w *writer) group(first *write) {
 	}
 	t := &tx{ctx: ctx, stmts: w.stmts, now: w.now()}
 	started := time.Now()
-	for r := first; r != nil; r = w.next(len(members), started) {
+	var together []*write
+	weight := 0
+	for r := first; r != nil && err == nil; r = w.next(len(members), weight, started) {
 		members = append(members, r)
+		weight += r.weight
 		began := time.Now()
-		err = w.member(t, r)
-		w.count(r, time.Since(began))
-		if err != nil {
-			break
+		if r.news != nil {
+			together = append(together, r)
+		} else {
+			err = w.member(t, r)
 		}
+		w.count(r, time.Since(began))
+	}
+	if err == nil {
+		err = w.together(t, together)
 	}
 	if err == nil {
 		err = w.stmts.run(ctx, "COMMIT")
@@ -164,8 +175,8 @@ func (w *writer) group(first *write) {
 }
 
 // next takes another write if one is waiting and the group may still grow.
-func (w *writer) next(n int, started time.Time) *write {
-	if n >= groupSize || time.Since(started) > groupTime {
+func (w *writer) next(n, weight int, started time.Time) *write {
+	if n >= groupSize || weight >= groupWeight || time.Since(started) > groupTime {
 		return nil
 	}
 	select {
@@ -186,6 +197,39 @@ func (w *writer) count(r *write, took time.Duration) {
 	w.restUntil = time.Now().Add((bulkShare - 1) * took)
 }
 
+// together applies notifications at once, under one savepoint. Those that it does
+// not suit, and all of them when it fails, are applied one by one: what one does
+// wrong must not disturb the others.
+func (w *writer) together(t *tx, members []*write) error {
+	var all []*news
+	weight := 0
+	for _, r := range members {
+		r.news.alone = true
+		if r.ctx.Err() == nil {
+			all = append(all, r.news)
+			weight += 1 + r.weight
+		}
+	}
+	if weight > 2 {
+		failed, panics, err := w.guarded(t, func(t *tx) error { return t.applyTogether(all) })
+		if err != nil {
+			return err
+		}
+		for _, n := range all {
+			n.alone = n.alone || failed != nil || panics != nil
+		}
+	}
+	for _, r := range members {
+		if !r.news.alone {
+			continue
+		}
+		if err := w.member(t, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // member runs one write under its savepoint. The error it returns is one that
 // spoils the whole group; the write's own error stays with the write.
 func (w *writer) member(t *tx, r *write) error {
@@ -195,21 +239,29 @@ func (w *writer) member(t *tx, r *write) error {
 		return nil
 	default:
 	}
+	var err error
+	r.err, r.panics, err = w.guarded(t, r.fn)
+	return err
+}
+
+// guarded runs fn under a savepoint, which is undone when fn fails or panics.
+// err is what spoils the whole group.
+func (w *writer) guarded(t *tx, fn func(*tx) error) (failed error, panics any, err error) {
 	if err := w.stmts.run(t.ctx, "SAVEPOINT member"); err != nil {
-		return err
+		return nil, nil, err
 	}
 	func() {
-		defer func() { r.panics = recover() }()
-		r.err = r.fn(t)
+		defer func() { panics = recover() }()
+		failed = fn(t)
 	}()
-	if r.err != nil || r.panics != nil {
+	if failed != nil || panics != nil {
 		if err := w.stmts.run(t.ctx, "ROLLBACK TO member"); err != nil {
 			// A full disk may have ended the whole transaction: that is the reason for everybody.
-			return errors.Join(r.err, err)
+			return failed, panics, errors.Join(failed, err)
 		}
 		t.lastEvent = 0 // its events are gone
 	}
-	return w.stmts.run(t.ctx, "RELEASE member")
+	return failed, panics, w.stmts.run(t.ctx, "RELEASE member")
 }
 
 func (w *writer) answer(members []*write, err error) {
