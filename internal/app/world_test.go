@@ -53,7 +53,7 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-func newWorld(t *testing.T, change ...func(*d1sim.Config)) *world {
+func newWorld(t testing.TB, change ...func(*d1sim.Config)) *world {
 	t.Helper()
 	w := &world{dir: t.TempDir(), log: &lockedBuffer{}}
 	for _, dir := range []string{"jobs", "drop/drop", "drop/archive", "drop/quarantine", "drop/reports"} {
@@ -149,7 +149,7 @@ notifications: {listen: "127.0.0.1:0"}
 `
 
 // key makes a P-256 key and writes the half of it that cardbatch has.
-func (w *world) key(t *testing.T, name string, private bool) *ecdsa.PrivateKey {
+func (w *world) key(t testing.TB, name string, private bool) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
@@ -164,13 +164,13 @@ func (w *world) key(t *testing.T, name string, private bool) *ecdsa.PrivateKey {
 	return key
 }
 
-func (w *world) write(t *testing.T, name, text string) {
+func (w *world) write(t testing.TB, name, text string) {
 	t.Helper()
 	must(t, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600))
 }
 
 // dropSample drops a sample order file, the control file last.
-func (w *world) dropSample(t *testing.T, name string) {
+func (w *world) dropSample(t testing.TB, name string) {
 	t.Helper()
 	for _, file := range []string{name, name + ".ctl"} {
 		data, err := os.ReadFile("../../samples/orders/" + file)
@@ -181,7 +181,7 @@ func (w *world) dropSample(t *testing.T, name string) {
 
 // start builds a cardbatch and lets it serve until the returned stop, or the
 // test's end.
-func (w *world) start(t *testing.T) (a *app.App, stop func()) {
+func (w *world) start(t testing.TB) (a *app.App, stop func()) {
 	t.Helper()
 	now := func() time.Time { return time.Now().UTC() }
 	a, err := app.New(t.Context(), app.Options{Config: w.cfg, Version: "test", Now: now, Migrate: true, Listen: true,
@@ -212,7 +212,7 @@ func (w *world) start(t *testing.T) (a *app.App, stop func()) {
 }
 
 // files lists the names below a directory of the world.
-func (w *world) files(t *testing.T, dir string) []string {
+func (w *world) files(t testing.TB, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(w.dir, dir))
 	must(t, err)
@@ -223,7 +223,7 @@ func (w *world) files(t *testing.T, dir string) []string {
 	return names
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
