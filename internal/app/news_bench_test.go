@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -181,12 +182,18 @@ func (n *news) measure(b *testing.B, file bool) {
 	}
 	ctx, stop := context.WithTimeout(b.Context(), limit)
 	defer stop()
+	conns := make([]net.Conn, newsConnections)
+	for i := range conns {
+		var err error
+		conns[i], err = (&tls.Dialer{Config: n.tls}).DialContext(ctx, "tcp", n.daemon.Addr().String())
+		must(b, err)
+	}
 	var clients sync.WaitGroup
 	before, began := processorTime(b), time.Now()
 	b.ResetTimer()
-	for range newsConnections {
+	for _, conn := range conns {
 		clients.Go(func() {
-			if err := n.report(ctx, began); err != nil {
+			if err := n.report(ctx, conn, began); err != nil {
 				b.Error(err)
 			}
 		})
@@ -219,11 +226,7 @@ func (n *news) measure(b *testing.B, file bool) {
 
 // report is one connection of D1's. It does the least that a client must do: the
 // processors are the daemon's.
-func (n *news) report(ctx context.Context, began time.Time) error {
-	conn, err := (&tls.Dialer{Config: n.tls}).DialContext(ctx, "tcp", n.daemon.Addr().String())
-	if err != nil {
-		return err
-	}
+func (n *news) report(ctx context.Context, conn net.Conn, began time.Time) error {
 	defer func() { _ = conn.Close() }()
 	in := bufio.NewReaderSize(conn, 1024)
 	var body, request bytes.Buffer

@@ -163,7 +163,7 @@ func (w *writer) group(first *write) {
 		w.count(r, time.Since(began))
 	}
 	if err == nil {
-		err = w.together(t, together)
+		err = w.together(t, together, len(together) == len(members))
 	}
 	if err == nil {
 		err = w.stmts.run(ctx, "COMMIT")
@@ -197,10 +197,11 @@ func (w *writer) count(r *write, took time.Duration) {
 	w.restUntil = time.Now().Add((bulkShare - 1) * took)
 }
 
-// together applies notifications at once, under one savepoint. Those that it does
-// not suit, and all of them when it fails, are applied one by one: what one does
-// wrong must not disturb the others.
-func (w *writer) together(t *tx, members []*write) error {
+// together applies notifications at once, under one savepoint or, when nothing
+// else is in the group, none: a savepoint costs a copy of each page that changes.
+// Those that it does not suit, and all of them when it fails, are applied one by
+// one: what one does wrong must not disturb the others.
+func (w *writer) together(t *tx, members []*write, isGroup bool) error {
 	var all []*news
 	weight := 0
 	for _, r := range members {
@@ -211,7 +212,11 @@ func (w *writer) together(t *tx, members []*write) error {
 		}
 	}
 	if weight > 2 {
-		failed, panics, err := w.guarded(t, func(t *tx) error { return t.applyTogether(all) })
+		guarded := w.guarded
+		if isGroup {
+			guarded = w.begunAnew
+		}
+		failed, panics, err := guarded(t, func(t *tx) error { return t.applyTogether(all) })
 		if err != nil {
 			return err
 		}
@@ -250,10 +255,7 @@ func (w *writer) guarded(t *tx, fn func(*tx) error) (failed error, panics any, e
 	if err := w.stmts.run(t.ctx, "SAVEPOINT member"); err != nil {
 		return nil, nil, err
 	}
-	func() {
-		defer func() { panics = recover() }()
-		failed = fn(t)
-	}()
+	failed, panics = try(t, fn)
 	if failed != nil || panics != nil {
 		if err := w.stmts.run(t.ctx, "ROLLBACK TO member"); err != nil {
 			// A full disk may have ended the whole transaction: that is the reason for everybody.
@@ -262,6 +264,24 @@ func (w *writer) guarded(t *tx, fn func(*tx) error) (failed error, panics any, e
 		t.lastEvent = 0 // its events are gone
 	}
 	return failed, panics, w.stmts.run(t.ctx, "RELEASE member")
+}
+
+// begunAnew runs fn as the first of a transaction, which is begun again when fn
+// fails or panics.
+func (w *writer) begunAnew(t *tx, fn func(*tx) error) (failed error, panics any, err error) {
+	if failed, panics = try(t, fn); failed == nil && panics == nil {
+		return nil, nil, nil
+	}
+	t.lastEvent = 0
+	if err := w.stmts.run(t.ctx, "ROLLBACK"); err != nil {
+		return failed, panics, errors.Join(failed, err)
+	}
+	return failed, panics, begin(t.ctx, w.stmts)
+}
+
+func try(t *tx, fn func(*tx) error) (failed error, panics any) {
+	defer func() { panics = recover() }()
+	return fn(t), nil
 }
 
 func (w *writer) answer(members []*write, err error) {
