@@ -17,12 +17,16 @@ const (
 )
 
 // Bulk writes, the loading of files, take the writer for milliseconds each, and
-// whoever loads has the next one ready at once. While many others write, they get
-// a share only.
+// whoever loads has the next one ready at once, and the processors busy with the
+// one after. While others write much, they get a share only: the rest between two
+// bulk writes grows with the rate of the other writes.
 const (
-	bulkShare  = 8                    // a bulk write rests until its share of the time is one in so many
-	manyOthers = 16                   // writes since the last bulk write: fewer are served between two without a rest
-	idleAfter  = 2 * time.Millisecond // without another write, nobody needs the rest
+	bulkShare  = 8     // at the full rate, a bulk write rests until its share of the time is one in so many
+	fullRate   = 4_000 // other writes per second, a notification counting as many as it has operations
+	manyOthers = 16    // fewer since the last bulk write do not make it rest
+	// Without another write for so long, nobody needs the rest. Not much less: those
+	// who write may be waiting for a processor.
+	idleAfter = 10 * time.Millisecond
 )
 
 // writer is the one connection that writes. It commits in groups: writes that
@@ -39,7 +43,8 @@ type writer struct {
 	done  chan struct{}
 
 	// Of the bulk writes, for the loop alone.
-	others    int       // writes since the last
+	others    int       // writes since the last, with their weight
+	lastBulk  time.Time // when it ended
 	restUntil time.Time // unless nobody else writes
 }
 
@@ -120,9 +125,15 @@ func (w *writer) loop() {
 	defer close(w.done)
 	for {
 		bulk, rested := w.bulk, (<-chan time.Time)(nil)
-		if w.others >= manyOthers {
-			if rest := time.Until(w.restUntil); rest > 0 {
-				bulk, rested = nil, time.After(min(rest, idleAfter))
+		if rest := time.Until(w.restUntil); rest > 0 {
+			bulk, rested = nil, time.After(min(rest, idleAfter))
+		}
+		if w.others == 0 { // a bulk write was the last: those that wait are next
+			select {
+			case r := <-w.queue:
+				w.group(r)
+				continue
+			default:
 			}
 		}
 		select {
@@ -130,8 +141,8 @@ func (w *writer) loop() {
 			w.group(r)
 		case r := <-bulk:
 			w.group(r)
-		case <-rested: // rested, or nobody needs it
-			w.others = 0
+		case <-rested: // or nobody needs it
+			w.restUntil = time.Time{}
 		case <-w.stop:
 			return
 		}
@@ -190,11 +201,22 @@ func (w *writer) next(n, weight int, started time.Time) *write {
 // count notes who had the writer for how long.
 func (w *writer) count(r *write, took time.Duration) {
 	if !r.bulk {
-		w.others++
+		w.others += max(1, r.weight)
 		return
 	}
-	w.others = 0
-	w.restUntil = time.Now().Add((bulkShare - 1) * took)
+	now := time.Now()
+	w.restUntil = now.Add(rest(took, w.others, now.Sub(w.lastBulk)))
+	w.others, w.lastBulk = 0, now
+}
+
+// rest is how long bulk writes rest after one that took so long, when there were
+// so many others in the time since the one before.
+func rest(took time.Duration, others int, since time.Duration) time.Duration {
+	if others < manyOthers {
+		return 0
+	}
+	rate := float64(others) / max(since, took, time.Microsecond).Seconds()
+	return time.Duration(float64((bulkShare-1)*took) * min(1, rate/fullRate))
 }
 
 // together applies notifications at once, under one savepoint or, when nothing
