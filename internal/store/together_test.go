@@ -115,7 +115,7 @@ func content(t *testing.T, s *Store) (rows []string) {
 			}
 			rows = append(rows, row)
 		}
-		must(t, errors.Join(found.Err(), found.Close()))
+		must(t, errors.Join(found.Err(), found.Close())) //nolint:sqlclosecheck // there are several
 	}
 	return rows
 }

@@ -277,7 +277,7 @@ func (w *writer) guarded(t *tx, fn func(*tx) error) (failed error, panics any, e
 	if err := w.stmts.run(t.ctx, "SAVEPOINT member"); err != nil {
 		return nil, nil, err
 	}
-	failed, panics = try(t, fn)
+	panics, failed = try(t, fn)
 	if failed != nil || panics != nil {
 		if err := w.stmts.run(t.ctx, "ROLLBACK TO member"); err != nil {
 			// A full disk may have ended the whole transaction: that is the reason for everybody.
@@ -291,7 +291,7 @@ func (w *writer) guarded(t *tx, fn func(*tx) error) (failed error, panics any, e
 // begunAnew runs fn as the first of a transaction, which is begun again when fn
 // fails or panics.
 func (w *writer) begunAnew(t *tx, fn func(*tx) error) (failed error, panics any, err error) {
-	if failed, panics = try(t, fn); failed == nil && panics == nil {
+	if panics, failed = try(t, fn); failed == nil && panics == nil {
 		return nil, nil, nil
 	}
 	t.lastEvent = 0
@@ -301,9 +301,9 @@ func (w *writer) begunAnew(t *tx, fn func(*tx) error) (failed error, panics any,
 	return failed, panics, begin(t.ctx, w.stmts)
 }
 
-func try(t *tx, fn func(*tx) error) (failed error, panics any) {
+func try(t *tx, fn func(*tx) error) (panics any, failed error) {
 	defer func() { panics = recover() }()
-	return fn(t), nil
+	return nil, fn(t)
 }
 
 func (w *writer) answer(members []*write, err error) {
