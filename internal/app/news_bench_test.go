@@ -54,6 +54,7 @@ func BenchmarkNightOfNews(b *testing.B) {
 			b.Run(fmt.Sprintf("updates=%d/file=%v", updates, file), func(b *testing.B) {
 				for range b.N {
 					n := newNews(b, updates)
+					n.serve(b)
 					n.measure(b, file)
 				}
 			})
@@ -65,6 +66,7 @@ func BenchmarkNightOfNews(b *testing.B) {
 type news struct {
 	*world
 	daemon  *app.App
+	addr    string
 	tls     *tls.Config
 	updates int // of a notification
 	next    atomic.Int64
@@ -73,7 +75,8 @@ type news struct {
 	sent    []time.Duration
 }
 
-func newNews(b *testing.B, updates int) *news {
+// newNews is a world with orders that D1 reports on; its daemon is not running.
+func newNews(b testing.TB, updates int) *news {
 	b.Helper()
 	w := newWorld(b)
 	ca, err := simkeys.NewCA()
@@ -99,10 +102,22 @@ func newNews(b *testing.B, updates int) *news {
 	n := &news{world: w, updates: updates, tls: &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{client},
 		ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13}}
 	n.submitted(b)
+	return n
+}
+
+func newDaemon(ctx context.Context, cfg *config.Config) (*app.App, error) {
 	now := func() time.Time { return time.Now().UTC() }
-	n.daemon, err = app.New(b.Context(), app.Options{Config: w.cfg, Version: "test", Now: now, Migrate: true, Listen: true,
+	return app.New(ctx, app.Options{Config: cfg, Version: "test", Now: now, Migrate: true, Listen: true,
 		Logger: ops.NewLogger(io.Discard, "warn", "json", now)})
+}
+
+// serve starts the daemon, which runs until the end.
+func (n *news) serve(b testing.TB) {
+	b.Helper()
+	var err error
+	n.daemon, err = newDaemon(b.Context(), n.cfg)
 	must(b, err)
+	n.addr = n.daemon.Addr().String()
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- n.daemon.Serve(ctx) }()
@@ -110,11 +125,10 @@ func newNews(b *testing.B, updates int) *news {
 		cancel()
 		must(b, errors.Join(<-ended, n.daemon.Close()))
 	})
-	return n
 }
 
 // submitted makes the orders that D1 reports on.
-func (n *news) submitted(b *testing.B) {
+func (n *news) submitted(b testing.TB) {
 	b.Helper()
 	ctx := b.Context()
 	_, err := app.Migrate(ctx, n.cfg)
@@ -159,12 +173,12 @@ func newsOrderID(row int64) string   { return fmt.Sprintf("ORD-20260301-%08d", r
 func newsCardID(row int64) string    { return fmt.Sprintf("CARD-%010d", row) }
 func newsOperation(row int64) string { return fmt.Sprintf("op-%032d", row) }
 
-func (n *news) dropFile(b *testing.B) {
+func (n *news) dropFile(b testing.TB, rows int) {
 	b.Helper()
 	const name = "cards.csv"
 	f, err := os.Create(filepath.Join(n.dir, "drop/drop", name))
 	must(b, err)
-	file, err := sample.Generate(f, sample.Options{Rows: newsRows, Seed: 1, Now: time.Now()})
+	file, err := sample.Generate(f, sample.Options{Rows: rows, Seed: 1, Now: time.Now()})
 	must(b, err)
 	must(b, f.Close())
 	ctl, err := orderfile.EncodeControl(file.Control(name, issuerID, 1, "2026-03-02", time.Now()))
@@ -177,7 +191,7 @@ func (n *news) measure(b *testing.B, file bool) {
 	b.Helper()
 	limit := 5 * time.Second
 	if file {
-		n.dropFile(b)
+		n.dropFile(b, newsRows)
 		limit = newsLimit
 	}
 	ctx, stop := context.WithTimeout(b.Context(), limit)
@@ -185,7 +199,7 @@ func (n *news) measure(b *testing.B, file bool) {
 	conns := make([]net.Conn, newsConnections)
 	for i := range conns {
 		var err error
-		conns[i], err = (&tls.Dialer{Config: n.tls}).DialContext(ctx, "tcp", n.daemon.Addr().String())
+		conns[i], err = (&tls.Dialer{Config: n.tls}).DialContext(ctx, "tcp", n.addr)
 		must(b, err)
 	}
 	var clients sync.WaitGroup
@@ -247,11 +261,7 @@ func (n *news) report(ctx context.Context, conn net.Conn, began time.Time) error
 		i := n.next.Add(1) - 1
 		at := began.Add(time.Duration(i) * time.Second * time.Duration(n.updates) / newsOffered)
 		time.Sleep(time.Until(at))
-		n.notification(&body, i)
-		request.Reset()
-		fmt.Fprintf(&request, "POST /notifications/d1/v2/issuers/%s/cards HTTP/1.1\r\nHost: us\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
-			issuerID, body.Len())
-		request.Write(body.Bytes())
+		n.request(&request, &body, i)
 		now := time.Now()
 		if _, err := conn.Write(request.Bytes()); err != nil {
 			return err
@@ -283,9 +293,26 @@ func readNoContent(in *bufio.Reader) error {
 	}
 }
 
+// request writes the i-th notification as it goes over the line.
+func (n *news) request(request, body *bytes.Buffer, i int64) {
+	n.notification(body, i)
+	request.Reset()
+	fmt.Fprintf(request, "POST /notifications/d1/v2/issuers/%s/cards HTTP/1.1\r\nHost: us\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+		issuerID, body.Len())
+	request.Write(body.Bytes())
+}
+
+func newsStatuses() [6]string {
+	return [...]string{"CARD_PROD_REQUESTED", "DATA_PREPARED", "CARD_PROD_READY", "CARD_PROD_ONGOING", "CARD_PROD_DONE", "CARD_SHIPPED"}
+}
+
+// newsOf returns the order that an update is about, and which update of it it is.
+func newsOf(update int64) (row, round int64) {
+	return (update*7919)%newsOrders + 1, update / newsOrders
+}
+
 // notification is the i-th, with news of orders that lie scattered.
 func (n *news) notification(w *bytes.Buffer, i int64) {
-	statuses := [...]string{"CARD_PROD_REQUESTED", "DATA_PREPARED", "CARD_PROD_READY", "CARD_PROD_ONGOING", "CARD_PROD_DONE", "CARD_SHIPPED"}
 	w.Reset()
 	w.WriteString(`{"operations":[`)
 	for k := range int64(n.updates) {
@@ -293,14 +320,14 @@ func (n *news) notification(w *bytes.Buffer, i int64) {
 			w.WriteByte(',')
 		}
 		u := i*int64(n.updates) + k
-		row, round := (u*7919)%newsOrders+1, u/newsOrders
+		row, round := newsOf(u)
 		result := "PENDING"
 		if round%6 == 5 {
 			result = "SUCCESSFUL"
 		}
 		fmt.Fprintf(w, `{"operationId":"op-%032d","operation":"PRODUCE","status":"%s","startTime":"2026-03-01T08:00:00Z",`+
 			`"endTime":"2026-03-01T%02d:%02d:00Z","cardId":"CARD-%010d","issuerRequestId":"ORD-20260301-%08d","details":{"status":"%s"}}`,
-			row, result, 9+round/60, round%60, row, row, statuses[round%6])
+			row, result, 9+round/60, round%60, row, row, newsStatuses()[round%6])
 	}
 	w.WriteString(`]}`)
 }

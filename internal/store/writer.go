@@ -22,7 +22,7 @@ const (
 // bulk writes grows with the rate of the other writes.
 const (
 	bulkShare  = 8     // at the full rate, a bulk write rests until its share of the time is one in so many
-	fullRate   = 4_000 // other writes per second, a notification counting as many as it has operations
+	fullRate   = 1_000 // other writes per second, a notification counting as many as it has operations
 	manyOthers = 16    // fewer since the last bulk write do not make it rest
 	// Without another write for so long, nobody needs the rest. Not much less: those
 	// who write may be waiting for a processor.
