@@ -76,32 +76,32 @@ type news struct {
 }
 
 // newNews is a world with orders that D1 reports on; its daemon is not running.
-func newNews(b testing.TB, updates int) *news {
-	b.Helper()
-	w := newWorld(b)
+func newNews(tb testing.TB, updates int) *news {
+	tb.Helper()
+	w := newWorld(tb)
 	ca, err := simkeys.NewCA()
-	must(b, err)
+	must(tb, err)
 	server, err := ca.Server("127.0.0.1")
-	must(b, err)
+	must(tb, err)
 	client, err := ca.Client("D1 notifications")
-	must(b, err)
-	w.write(b, "ca.pem", pemOf("CERTIFICATE", ca.Cert.Raw))
-	w.write(b, "cert.pem", pemOf("CERTIFICATE", server.Certificate[0]))
+	must(tb, err)
+	w.write(tb, "ca.pem", pemOf("CERTIFICATE", ca.Cert.Raw))
+	w.write(tb, "cert.pem", pemOf("CERTIFICATE", server.Certificate[0]))
 	der, err := x509.MarshalPKCS8PrivateKey(server.PrivateKey)
-	must(b, err)
-	w.write(b, "cert.key", pemOf("PRIVATE KEY", der))
+	must(tb, err)
+	w.write(tb, "cert.key", pemOf("PRIVATE KEY", der))
 	text, err := os.ReadFile(filepath.Join(w.dir, "cardbatch.yaml"))
-	must(b, err)
-	w.write(b, "cardbatch.yaml", strings.Replace(string(text), `notifications: {listen: "127.0.0.1:0"}`, `notifications:
+	must(tb, err)
+	w.write(tb, "cardbatch.yaml", strings.Replace(string(text), `notifications: {listen: "127.0.0.1:0"}`, `notifications:
   listen: "127.0.0.1:0"
   cert_file: cert.pem
   key_file: cert.key
   client_ca_file: ca.pem`, 1))
 	w.cfg, err = config.Load(filepath.Join(w.dir, "cardbatch.yaml"))
-	must(b, err)
+	must(tb, err)
 	n := &news{world: w, updates: updates, tls: &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{client},
 		ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13}}
-	n.submitted(b)
+	n.submitted(tb)
 	return n
 }
 
@@ -112,33 +112,33 @@ func newDaemon(ctx context.Context, cfg *config.Config) (*app.App, error) {
 }
 
 // serve starts the daemon, which runs until the end.
-func (n *news) serve(b testing.TB) {
-	b.Helper()
+func (n *news) serve(tb testing.TB) {
+	tb.Helper()
 	var err error
-	n.daemon, err = newDaemon(b.Context(), n.cfg)
-	must(b, err)
+	n.daemon, err = newDaemon(tb.Context(), n.cfg)
+	must(tb, err)
 	n.addr = n.daemon.Addr().String()
-	ctx, cancel := context.WithCancel(b.Context())
+	ctx, cancel := context.WithCancel(tb.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- n.daemon.Serve(ctx) }()
-	b.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
-		must(b, errors.Join(<-ended, n.daemon.Close()))
+		must(tb, errors.Join(<-ended, n.daemon.Close()))
 	})
 }
 
 // submitted makes the orders that D1 reports on.
-func (n *news) submitted(b testing.TB) {
-	b.Helper()
-	ctx := b.Context()
+func (n *news) submitted(tb testing.TB) {
+	tb.Helper()
+	ctx := tb.Context()
 	_, err := app.Migrate(ctx, n.cfg)
-	must(b, err)
+	must(tb, err)
 	s, err := app.OpenStore(ctx, n.cfg, false, time.Now)
-	must(b, err)
+	must(tb, err)
 	session, err := s.StartSession(ctx, "before")
-	must(b, err)
+	must(tb, err)
 	batch, err := s.ClaimFile(ctx, issuance.Batch{Source: "core", IssuerID: issuerID, FileName: "before.csv", BusinessDate: "2026-03-01"})
-	must(b, err)
+	must(tb, err)
 	const chunk = 1000
 	for from := 0; from < newsOrders; from += chunk {
 		orders := make([]issuance.NewOrder, chunk)
@@ -149,14 +149,14 @@ func (n *news) submitted(b testing.TB) {
 				Issuance: issuance.Creation, Priority: "STANDARD", MaskedPAN: "411111******1111", PANFingerprint: make([]byte, 16),
 				ContentMAC: make([]byte, 16), State: issuance.Ready}}
 		}
-		must(b, s.AddOrders(ctx, batch.No, orders))
+		must(tb, s.AddOrders(ctx, batch.No, orders))
 	}
 	batch.Rows = newsOrders
-	must(b, s.DecideBatch(ctx, batch, issuance.BatchAccepted, issuance.Why{Stage: "intake"}))
-	must(b, s.MarkArchived(ctx, batch.No, "archive/before.csv"))
+	must(tb, s.DecideBatch(ctx, batch, issuance.BatchAccepted, issuance.Why{Stage: "intake"}))
+	must(tb, s.MarkArchived(ctx, batch.No, "archive/before.csv"))
 	for {
 		claims, err := s.ClaimReady(ctx, issuerID, session, chunk)
-		must(b, err)
+		must(tb, err)
 		if len(claims) == 0 {
 			break
 		}
@@ -164,26 +164,26 @@ func (n *news) submitted(b testing.TB) {
 		for i, c := range claims {
 			outcomes[i] = issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Submitted, OperationID: newsOperation(c.Ref.Row())}
 		}
-		must(b, s.RecordOutcomes(ctx, session, outcomes))
+		must(tb, s.RecordOutcomes(ctx, session, outcomes))
 	}
-	must(b, s.Close())
+	must(tb, s.Close())
 }
 
 func newsOrderID(row int64) string   { return fmt.Sprintf("ORD-20260301-%08d", row) }
 func newsCardID(row int64) string    { return fmt.Sprintf("CARD-%010d", row) }
 func newsOperation(row int64) string { return fmt.Sprintf("op-%032d", row) }
 
-func (n *news) dropFile(b testing.TB, rows int) {
-	b.Helper()
+func (n *news) dropFile(tb testing.TB, rows int) {
+	tb.Helper()
 	const name = "cards.csv"
 	f, err := os.Create(filepath.Join(n.dir, "drop/drop", name))
-	must(b, err)
+	must(tb, err)
 	file, err := sample.Generate(f, sample.Options{Rows: rows, Seed: 1, Now: time.Now()})
-	must(b, err)
-	must(b, f.Close())
+	must(tb, err)
+	must(tb, f.Close())
 	ctl, err := orderfile.EncodeControl(file.Control(name, issuerID, 1, "2026-03-02", time.Now()))
-	must(b, err)
-	n.write(b, "drop/drop/"+name+".ctl", string(ctl))
+	must(tb, err)
+	n.write(tb, "drop/drop/"+name+".ctl", string(ctl))
 }
 
 // measure reports until the file is in, or for a time.
@@ -260,7 +260,7 @@ func (n *news) report(ctx context.Context, conn net.Conn, began time.Time) error
 	for ctx.Err() == nil {
 		i := n.next.Add(1) - 1
 		at := began.Add(time.Duration(i) * time.Second * time.Duration(n.updates) / newsOffered)
-		time.Sleep(time.Until(at))
+		time.Sleep(time.Until(at)) //nolint:forbidigo // the pace of the load; a timer each would cost the daemon
 		n.request(&request, &body, i)
 		now := time.Now()
 		if _, err := conn.Write(request.Bytes()); err != nil {

@@ -32,7 +32,9 @@ func serveUntilKilled(file string) error {
 		return err
 	}
 	go a.RunJob(context.Background(), "pickup", "") //nolint:errcheck // it is killed
-	fmt.Println(a.Addr())
+	if _, err := fmt.Fprintln(os.Stdout, a.Addr()); err != nil {
+		return err
+	}
 	return a.Serve(context.Background())
 }
 
