@@ -13,6 +13,7 @@ var FS embed.FS
 // The contracts' file names.
 const (
 	OrderFileV1   = "order-file.v1.table.json"
+	ChangeFileV1  = "change-file.v1.table.json"
 	ControlFileV1 = "control-file.v1.schema.json"
 	RejectCodesV1 = "reject-codes.v1.json"
 )

@@ -132,11 +132,12 @@ var update = flag.Bool("update", false, "write the list of codes in README.md")
 func TestREADMEExplainsEveryCode(t *testing.T) {
 	var b strings.Builder
 	titles := map[string]string{
-		"file":  "Codes of a file, which is refused or held as a whole:",
-		"row":   "Codes of a row, which is not ordered while the rest of the file may be:",
-		"order": "Codes of an order that was taken, in reports:",
+		"file":   "Codes of a file, which is refused or held as a whole:",
+		"row":    "Codes of a row, which is not ordered while the rest of the file may be:",
+		"order":  "Codes of an order that was taken, in reports:",
+		"change": "Codes of a change that was asked of an order, in receipts and reports:",
 	}
-	for _, level := range []string{"file", "row", "order"} {
+	for _, level := range []string{"file", "row", "order", "change"} {
 		b.WriteString("\n" + titles[level] + "\n\n| code | meaning | what to do |\n|---|---|---|\n")
 		for _, c := range rejectCodes(t) {
 			if c.Level == level {

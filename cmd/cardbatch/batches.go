@@ -19,6 +19,7 @@ import (
 // batchView is a batch as JSON.
 type batchView struct {
 	ID           string            `json:"id"`
+	Kind         string            `json:"kind"` // orders or changes
 	State        string            `json:"state"`
 	Source       string            `json:"source"`
 	IssuerID     string            `json:"issuer_id"`
@@ -37,7 +38,8 @@ type batchView struct {
 
 	Forecast *forecastView `json:"forecast,omitempty"` // of its ready orders
 
-	totals issuance.Totals
+	totals  issuance.Totals
+	changes issuance.ChangeTotals
 }
 
 // forecastView is a forecast as JSON.
@@ -82,13 +84,27 @@ func viewBatch(ctx context.Context, st *store.Store, b issuance.Batch) (batchVie
 	if err != nil {
 		return batchView{}, err
 	}
-	v := batchView{ID: b.ID, State: string(b.State), Source: b.Source, IssuerID: b.IssuerID, File: b.FileName,
+	v := batchView{Kind: string(b.Kind), ID: b.ID, State: string(b.State), Source: b.Source, IssuerID: b.IssuerID, File: b.FileName,
 		BusinessDate: b.BusinessDate, ReceivedAt: b.ReceivedAt, Size: b.Size, SHA256: b.SHA256, Code: string(b.Code),
 		Reason: b.Reason, Archived: b.Archived, SetAside: b.SetAside, Control: b.Control, Totals: map[string]int64{}, Balanced: totals.Balanced(), totals: totals}
-	for _, term := range totals.Terms() {
+	if b.Kind == issuance.BatchChanges {
+		if v.changes, err = st.ChangeTotals(ctx, b.No); err != nil {
+			return batchView{}, err
+		}
+		v.Balanced = v.changes.Balanced()
+	}
+	for _, term := range v.terms() {
 		v.Totals[term.Name] = term.Count
 	}
 	return v, nil
+}
+
+// terms is the control equation of the batch, whatever its rows are.
+func (v *batchView) terms() []issuance.Term {
+	if v.Kind == string(issuance.BatchChanges) {
+		return v.changes.Terms()
+	}
+	return v.totals.Terms()
 }
 
 func newBatches(s *settings) *cobra.Command {
@@ -155,13 +171,25 @@ func writeBatches(w io.Writer, views []batchView) error {
 		if v.Code != "" && v.State == string(issuance.BatchRefused) {
 			balance = v.Code
 		}
-		t.add(append(append([]any{v.ID, v.File, orDash(v.BusinessDate), v.State}, counts(&v.totals)...), balance)...)
+		t.add(append(append([]any{v.ID, v.File, orDash(v.BusinessDate), v.State}, v.counts()...), balance)...)
 		sum.Merge(v.totals)
 	}
 	if len(views) > 1 {
 		t.totals = texts(append(append([]any{"", "", "", ""}, counts(&sum)...), ""))
 	}
 	return t.write(w)
+}
+
+// counts are the cells of the batch's row. Of a change, submitted means that D1
+// has it, and refused that it comes to nothing.
+func (v *batchView) counts() []any {
+	if v.Kind != string(issuance.BatchChanges) {
+		return counts(&v.totals)
+	}
+	c := &v.changes
+	return []any{c.Rows, c.State(issuance.ChangeRejected), c.State(issuance.ChangeDuplicate), c.Open(),
+		c.State(issuance.ChangeRefused) + c.State(issuance.ChangeTooLate) + c.State(issuance.ChangeUnmatched),
+		c.State(issuance.ChangeSubmitted) + c.State(issuance.ChangeDone), "-", "-"}
 }
 
 // writeForecasts says when the batches that wait will have been sent.
@@ -227,7 +255,7 @@ func (s *settings) oneBatch(cmd *cobra.Command, st *store.Store, id string) erro
 		state += ", set aside until it can be read"
 	}
 	facts := newTable("", "")
-	for _, f := range [][2]string{{"batch", v.ID}, {"file", v.File}, {"source", v.Source}, {"issuer", v.IssuerID}, {"business date", orDash(v.BusinessDate)},
+	for _, f := range [][2]string{{"batch", v.ID}, {"rows are", v.Kind}, {"file", v.File}, {"source", v.Source}, {"issuer", v.IssuerID}, {"business date", orDash(v.BusinessDate)},
 		{"state", state}, {"code", orDash(v.Code)}, {"reason", orDash(v.Reason)}, {"received", clock(v.ReceivedAt)},
 		{"sha256", orDash(v.SHA256)}, {"archived", orDash(v.Archived)}} {
 		facts.add(f[0], f[1])
@@ -236,7 +264,7 @@ func (s *settings) oneBatch(cmd *cobra.Command, st *store.Store, id string) erro
 		facts.add("forecast", v.Forecast.String())
 	}
 	equation := newTable("control equation", ">count")
-	for _, term := range v.totals.Terms() {
+	for _, term := range v.terms() {
 		name := term.Name
 		if slices.Contains(issuance.Phases(), issuance.Phase(name)) {
 			name = "  " + name // a part of submitted

@@ -29,6 +29,9 @@ func life(ctx context.Context, st *store.Store, o issuance.Order) (l timeline.Li
 	if l.Deliveries, err = st.Deliveries(ctx, issuance.DeliveryFilter{Batch: l.Batch.No}); err != nil {
 		return l, err
 	}
+	if l.Changes, err = asked(ctx, st, o); err != nil {
+		return l, err
+	}
 	status, err := st.Deliveries(ctx, issuance.DeliveryFilter{Kind: issuance.DeliverStatus, IssuerID: o.IssuerID})
 	l.Deliveries = append(l.Deliveries, status...)
 	return l, err

@@ -88,7 +88,7 @@ func newsOf(ctx context.Context, st *store.Store, issuer string, limit int, view
 		return nil, err
 	}
 	words, err := st.StrangeWords(ctx, issuer)
-	for _, w := range words[:min(limit, len(words))] {
+	for _, w := range words[:max(0, min(limit, len(words)))] {
 		add("unknown "+strings.ReplaceAll(string(w.Kind), "_", " "), orDash(w.Word), "", w.Times, w.FirstAt)
 	}
 	return views, err

@@ -40,7 +40,8 @@ func TestNewsOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	for limit, want := range map[int]string{
-		9: "taken twice ord-1 2, missing at D1 ord-1 1, no such order ord-8 1, no such order ord-9 1, unknown operation status ODD 4",
+		9:  "taken twice ord-1 2, missing at D1 ord-1 1, no such order ord-8 1, no such order ord-9 1, unknown operation status ODD 4",
+		-1: "", 0: "",
 		1: "taken twice ord-1 2, missing at D1 ord-1 1, no such order ord-8 1, unknown operation status ODD 4",
 	} {
 		views, err := newsOf(ctx, s, issuer, limit, nil)

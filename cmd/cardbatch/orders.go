@@ -75,6 +75,7 @@ type orderFilter struct {
 	batch, issuer string
 	dispositions  []string
 	limit         int
+	exceptions    bool // instead: what needs a person
 }
 
 func newOrders(s *settings) *cobra.Command {
@@ -87,6 +88,9 @@ func newOrders(s *settings) *cobra.Command {
 			return s.look(cmd, func(st *store.Store) error {
 				if len(args) == 1 {
 					return s.oneOrder(cmd, st, f.issuer, args[0])
+				}
+				if f.exceptions {
+					return s.exceptions(cmd, st, &f)
 				}
 				views, err := f.find(cmd.Context(), st)
 				if err != nil {
@@ -102,6 +106,7 @@ func newOrders(s *settings) *cobra.Command {
 	cmd.Flags().StringVar(&f.batch, "batch", "", "only of this `batch`")
 	cmd.Flags().StringVar(&f.issuer, "issuer", "", "only of this `issuer`")
 	cmd.Flags().StringSliceVar(&f.dispositions, "state", nil, "only with these `states` or dispositions: ready, unknown, refused, shipped, ...")
+	cmd.Flags().BoolVar(&f.exceptions, "exceptions", false, "instead, what needs a person as of now, the worst first")
 	cmd.Flags().IntVar(&f.limit, "limit", 50, "at most this many; 0 for all")
 	return cmd
 }
@@ -164,13 +169,14 @@ func (s *settings) oneOrder(cmd *cobra.Command, st *store.Store, issuer, id stri
 		return err
 	}
 	if len(orders) == 0 {
-		return errNothing("order", id)
+		return s.onlyChanges(cmd, st, issuer, id)
 	}
 	type withLife struct {
 		orderView
-		Now      string      `json:"now"`
-		Timeline []entryView `json:"timeline"`
-		History  []eventView `json:"history"`
+		Changes  []changeView `json:"changes,omitempty"`
+		Now      string       `json:"now"`
+		Timeline []entryView  `json:"timeline"`
+		History  []eventView  `json:"history"`
 	}
 	var views []withLife
 	for n, o := range orders {
@@ -179,7 +185,8 @@ func (s *settings) oneOrder(cmd *cobra.Command, st *store.Store, issuer, id stri
 			return err
 		}
 		story := timeline.Tell(l)
-		views = append(views, withLife{viewOrder(o, l.Batch.ID), story.Now, viewStory(story), viewEvents(l.Events)})
+		changes := viewChanges(l.Changes)
+		views = append(views, withLife{viewOrder(o, l.Batch.ID), changes, story.Now, viewStory(story), viewEvents(l.Events)})
 		if s.output == outputJSON {
 			continue
 		}
@@ -192,6 +199,11 @@ func (s *settings) oneOrder(cmd *cobra.Command, st *store.Store, issuer, id stri
 		}
 		if err := errors.Join(err, writeLife(w, l, story, zone)); err != nil {
 			return err
+		}
+		if len(changes) > 0 {
+			if err := errors.Join(line(w), writeChanges(w, changes)); err != nil {
+				return err
+			}
 		}
 	}
 	if s.output == outputJSON {

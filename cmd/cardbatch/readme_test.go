@@ -44,6 +44,13 @@ func TestReadmeAgreesWithTheCode(t *testing.T) {
 			}
 		}
 	})
+	t.Run("control equation of changes", func(t *testing.T) {
+		for _, state := range issuance.ChangeStates() {
+			if !regexp.MustCompile(`(?m)[=+] .*\b` + string(state) + `\b`).MatchString(readme) {
+				t.Errorf("term %s is missing", state)
+			}
+		}
+	})
 	t.Run("links", func(t *testing.T) {
 		for _, m := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(readme, -1) {
 			if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {

@@ -96,6 +96,8 @@ func (f *sampleFlags) write(cfg *config.Config, at time.Time) (sampleView, error
 		return sampleView{}, exitcode.Mark(errors.New("for which source?"), exitcode.Usage, "use --source NAME")
 	case src.Name == "":
 		return sampleView{}, exitcode.Mark(fmt.Errorf("the configuration has no source %s", f.source), exitcode.Usage, "")
+	case src.Content == config.ContentChanges:
+		return sampleView{}, exitcode.Mark(fmt.Errorf("source %s takes changes of orders", f.source), exitcode.Usage, "samples/changes has files of those")
 	case issuer.Environment != config.Test:
 		return sampleView{}, exitcode.Mark(fmt.Errorf("issuer %s is %s", issuer.ID, issuer.Environment), exitcode.Usage,
 			"made-up orders are for TEST: in production they would be ordered")

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"cardbatch/internal/app"
 	"cardbatch/internal/config"
 	"cardbatch/internal/exitcode"
 	"cardbatch/internal/issuance"
+	"cardbatch/internal/schedule"
 
 	"github.com/spf13/cobra"
 )
@@ -18,7 +21,8 @@ import (
 func now() time.Time { return time.Now().UTC() }
 
 func newServe(s *settings) *cobra.Command {
-	return &cobra.Command{
+	var clock clockFlag
+	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "run the daemon: jobs by their schedules, and the listener for D1's notifications",
 		Long: `serve migrates the store, recovers what a crash has left, listens for D1's
@@ -31,7 +35,7 @@ and ends. A second signal ends it at once.`,
 			if err != nil {
 				return err
 			}
-			a, err := build(cmd, cfg, app.Options{Migrate: true, Listen: true})
+			a, err := build(cmd, cfg, app.Options{Migrate: true, Listen: true, Schedule: clock.Clock})
 			if err != nil {
 				return err
 			}
@@ -39,6 +43,31 @@ and ends. A second signal ends it at once.`,
 			return a.Serve(cmd.Context())
 		},
 	}
+	cmd.Flags().Var(&clock, "schedule-clock", "play the job schedules from a time on, faster than it passes: TIME,SPEED; for rehearsals")
+	_ = cmd.Flags().MarkHidden("schedule-clock") // fails for a flag that is not there
+	return cmd
+}
+
+// clockFlag is --schedule-clock: days of job schedules in minutes, on the same
+// clock after a restart. Nothing else than the schedules goes by it.
+type clockFlag struct {
+	schedule.Clock
+	text string
+}
+
+func (c *clockFlag) String() string { return c.text }
+func (c *clockFlag) Type() string   { return "time,speed" }
+
+// Set accepts what rehearsals pass, such as 2026-03-01T22:00:00Z,60.
+func (c *clockFlag) Set(text string) error {
+	at, factor, _ := strings.Cut(text, ",")
+	from, err := time.Parse(time.RFC3339Nano, at)
+	speed, errSpeed := strconv.Atoi(factor)
+	if err != nil || errSpeed != nil || speed < 1 {
+		return fmt.Errorf("%q is not TIME,SPEED, such as 2026-03-01T22:00:00Z,60", text)
+	}
+	c.Clock, c.text = schedule.Fast(from, speed), text
+	return nil
 }
 
 func build(cmd *cobra.Command, cfg *config.Config, o app.Options) (*app.App, error) {
@@ -107,7 +136,7 @@ func newReport(s *settings) *cobra.Command {
 	var date dateFlag
 	cmd := &cobra.Command{
 		Use:   "report NAME",
-		Short: "write a report now: receipt, reconciliation or status",
+		Short: "write a report now: receipt, reconciliation, status or exceptions",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.once(cmd, func(ctx context.Context, a *app.App) (issuance.Run, error) {

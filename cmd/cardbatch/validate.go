@@ -32,16 +32,18 @@ type rowErrorView struct {
 
 func newValidate(s *settings) *cobra.Command {
 	var source string
+	var changes bool
 	cmd := &cobra.Command{
 		Use:   "validate FILE...",
-		Short: "check order files offline, exactly as intake would",
+		Short: "check order files, or files of changes, offline, exactly as intake would",
 		Long: `validate lets intake look at order files of this machine, each with its control
 file if that lies beside it, and shows what it would reject and why. Nothing is
 moved, stored or sent; earlier files are not looked at. Values of sensitive
 columns are never shown.
 
 With --source, a file is read in the format of that source of the configuration;
-without it, in the format of the contract in schemas/.
+without it, in the format of the contract in schemas/; files of changes of orders
+with --changes.
 
 Without a configuration, the products of the sample configuration are the rules.`,
 		Args: cobra.MinimumNArgs(1),
@@ -50,6 +52,10 @@ Without a configuration, the products of the sample configuration are the rules.
 			if err != nil {
 				return err
 			}
+			if changes && source != "" && !rules.Changes {
+				return exitcode.Mark(fmt.Errorf("validate: source %s is not of changes", source), exitcode.Usage, "")
+			}
+			rules.Changes = rules.Changes || changes
 			clean := true
 			views := []verdictView{}
 			var unread []error
@@ -76,6 +82,7 @@ Without a configuration, the products of the sample configuration are the rules.
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&changes, "changes", false, "they are files of changes: cancel, accelerate, redirect")
 	cmd.Flags().StringVar(&source, "source", "", "apply the format and the rules of this `source` of the configuration: compression, charset, columns, issuer, environment, policy")
 	return cmd
 }

@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
-	"cardbatch/internal/issuance"
-	"cardbatch/internal/orderfile"
 	"cardbatch/internal/orderfile/sample"
+	"cardbatch/internal/rehearsal"
 )
 
 // coreBanking drops order files as a bank's core does: the order file first,
@@ -18,14 +14,8 @@ type coreBanking struct {
 	dir     string // the drop directory
 	seed    uint64
 	date    time.Time
-	dropped int        // files
-	resends *orderFile // what must be sent again
-}
-
-// orderFile is an order file before it is dropped.
-type orderFile struct {
-	content []byte
-	control issuance.Control
+	dropped int                  // files
+	resends *rehearsal.OrderFile // what must be sent again
 }
 
 // The share of rows with a fault, and of exact repeats of an earlier row.
@@ -52,20 +42,20 @@ func (c *coreBanking) dropEvening(orders int) (good, bad int, err error) {
 		return 0, 0, err
 	}
 	cut := *third
-	cut.content = cut.content[:len(cut.content)*2/3]
+	cut.Content = cut.Content[:len(cut.Content)*2/3]
 	again := *first
-	again.control.File, again.control.Sequence = c.name("4-again"), 4
+	again.Control.File, again.Control.Sequence = c.name("4-again"), 4
 	wrong, err := c.file(5, minOrders)
 	if err != nil {
 		return 0, 0, err
 	}
-	wrong.control.SHA256 = first.control.SHA256[:32] + wrong.control.SHA256[32:]
-	for _, f := range []*orderFile{first, second, &cut, &again, wrong} {
+	wrong.Control.SHA256 = first.Control.SHA256[:32] + wrong.Control.SHA256[32:]
+	for _, f := range []*rehearsal.OrderFile{first, second, &cut, &again, wrong} {
 		if err := c.drop(f); err != nil {
 			return 0, 0, err
 		}
 	}
-	third.control.File = c.name("3-resent")
+	third.Control.File = c.name("3-resent")
 	c.resends = third
 	return 2, 3, nil
 }
@@ -77,29 +67,14 @@ func (c *coreBanking) name(suffix string) string {
 	return fmt.Sprintf("cards-%s-%s.csv", c.date.Format("20060102"), suffix)
 }
 
-func (c *coreBanking) file(sequence int64, rows int) (*orderFile, error) {
-	var b bytes.Buffer
-	generated, err := sample.Generate(&b, sample.Options{
+func (c *coreBanking) file(sequence int64, rows int) (*rehearsal.OrderFile, error) {
+	return rehearsal.NewOrderFile(c.name(fmt.Sprint(sequence)), sequence, sample.Options{
 		Rows: rows, Seed: c.seed*100 + uint64(sequence), BadEvery: badEvery, RepeatEvery: repeatEvery,
 		Prefix: fmt.Sprintf("o%d", sequence), Now: c.date,
 	})
-	if err != nil {
-		return nil, err
-	}
-	name := c.name(fmt.Sprint(sequence))
-	control := generated.Control(name, issuerID, sequence, c.date.Format(time.DateOnly), c.date)
-	return &orderFile{content: b.Bytes(), control: control}, nil
 }
 
-func (c *coreBanking) drop(f *orderFile) error {
-	ctl, err := orderfile.EncodeControl(f.control)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(c.dir, f.control.File)
-	if err := os.WriteFile(path, f.content, 0o600); err != nil {
-		return err
-	}
+func (c *coreBanking) drop(f *rehearsal.OrderFile) error {
 	c.dropped++
-	return os.WriteFile(path+".ctl", ctl, 0o600)
+	return f.Drop(c.dir)
 }

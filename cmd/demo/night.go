@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cardbatch/internal/issuance"
+	"cardbatch/internal/rehearsal"
 	"cardbatch/internal/store"
 )
 
@@ -22,8 +23,8 @@ const (
 // night is the demo while it runs.
 type night struct {
 	options
-	world  *world
-	daemon *daemon
+	world  *rehearsal.World
+	daemon *rehearsal.Process
 	store  *store.Store
 	bank   *coreBanking
 	show   *progress
@@ -45,17 +46,17 @@ func play(ctx context.Context, o options, stderr io.Writer) (_ summary, err erro
 	if err != nil {
 		return n.sum, err
 	}
-	defer func() { err = errors.Join(err, n.world.close()) }()
+	defer func() { err = errors.Join(err, n.world.Close()) }()
 	n.bank = &coreBanking{dir: filepath.Join(dir, "sftp", "drop"), seed: o.seed, date: time.Now().UTC()}
-	if n.daemon, err = newDaemon(filepath.Join(dir, "state"), n.world.config); err != nil {
+	if n.daemon, err = newDaemon(filepath.Join(dir, "state"), n.world.ConfigFile); err != nil {
 		return n.sum, err
 	}
-	if err := n.daemon.start(ctx); err != nil {
+	if err := n.daemon.Start(ctx); err != nil {
 		return n.sum, err
 	}
 	defer func() {
 		if n.daemon != nil {
-			err = errors.Join(err, n.daemon.kill())
+			err = errors.Join(err, n.daemon.Kill())
 		}
 	}()
 	if err := n.stages(ctx); err != nil {
@@ -63,7 +64,7 @@ func play(ctx context.Context, o options, stderr io.Writer) (_ summary, err erro
 	}
 	d := n.daemon
 	n.daemon = nil
-	if err := d.stop(); err != nil {
+	if err := d.Stop(); err != nil {
 		return n.sum, err
 	}
 	n.sum.Seconds["total"] = time.Since(n.began).Seconds()
@@ -153,7 +154,7 @@ func (n *night) submitted(ctx context.Context) error {
 		return err
 	}
 	n.show.say("killing the daemon while it sends (kill -9)")
-	if err := n.daemon.kill(); err != nil {
+	if err := n.daemon.Kill(); err != nil {
 		return err
 	}
 	t, err := n.totals(ctx)
@@ -162,7 +163,7 @@ func (n *night) submitted(ctx context.Context) error {
 	}
 	n.sum.Interrupted = t.State(issuance.Submitting)
 	n.show.say(fmt.Sprintf("starting it again; %d orders were in flight", n.sum.Interrupted))
-	if err := n.daemon.start(ctx); err != nil {
+	if err := n.daemon.Start(ctx); err != nil {
 		return err
 	}
 	n.sum.Restarts++
@@ -188,14 +189,14 @@ func (n *night) produced(ctx context.Context) error {
 				return false, nil
 			}
 		}
-		return n.world.d1.Idle(), nil
+		return n.world.D1.Idle(), nil
 	})
 }
 
 // reported waits until the back office has the last edition of every file.
 func (n *night) reported(ctx context.Context) error {
 	return n.wait(ctx, func() (bool, error) {
-		found, err := readReports(filepath.Join(n.world.dir, "sftp", "reports"))
+		found, err := readReports(n.world.Path("sftp/reports"))
 		if err != nil {
 			return false, err
 		}
@@ -216,7 +217,7 @@ func (n *night) reported(ctx context.Context) error {
 // openStore opens the daemon's store to look at, once the daemon has made it.
 func (n *night) openStore() (bool, error) {
 	s, err := store.Open(context.Background(), store.Config{
-		Path: filepath.Join(n.world.dir, "state", "cardbatch.db"), ReadOnly: true,
+		Path: n.world.Store(), ReadOnly: true,
 	})
 	if errors.Is(err, store.ErrSchema) {
 		return false, nil
@@ -225,7 +226,7 @@ func (n *night) openStore() (bool, error) {
 		return false, err
 	}
 	n.store = s
-	n.world.closes = append(n.world.closes, s.Close)
+	n.world.OnClose(s.Close)
 	return true, nil
 }
 
@@ -266,8 +267,8 @@ func (n *night) wait(ctx context.Context, done func() (bool, error)) error {
 		}
 		select {
 		case <-tick.C:
-		case err := <-n.daemon.died():
-			return fmt.Errorf("the daemon died: %w; see its log, state/daemon.log", err)
+		case <-n.daemon.Done():
+			return fmt.Errorf("the daemon died: %w; see its log, state/daemon.log", n.daemon.Err())
 		case <-timeout.C:
 			return errPatience
 		case <-ctx.Done():
@@ -296,13 +297,13 @@ func (n *night) conclude(ctx context.Context) error {
 			n.sum.FilesAccepted++
 		}
 	}
-	found, err := readReports(filepath.Join(n.world.dir, "sftp", "reports"))
+	found, err := readReports(n.world.Path("sftp/reports"))
 	if err != nil {
 		return err
 	}
 	n.sum.ReportFiles, n.sum.ReportedRows = found.files, found.rows()
 	found.compare(&totals, &n.sum)
-	d1 := n.world.d1.Summary()
+	d1 := n.world.D1.Summary()
 	n.sum.ProducedAtD1, n.sum.ProducedTwice = int64(d1.CardsProduced), int64(d1.ProducedTwice)
 	n.sum.conclude()
 	return nil

@@ -1,16 +1,11 @@
 package main
 
 import (
-	"encoding/csv"
-	"encoding/json"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"cardbatch/internal/issuance"
+	"cardbatch/internal/rehearsal"
 )
 
 // reports is what the back office finds in its directory, read as the back
@@ -30,92 +25,42 @@ type reconciliation struct {
 	by       map[string]int64 // rows by disposition
 }
 
-// control is what the demo reads of a report's control file.
-type control struct {
-	File       string `json:"file"`
-	Kind       string `json:"kind"`
-	SourceFile string `json:"source_file"`
-	Revision   int    `json:"revision"`
-	Rows       int64  `json:"rows"`
-	Balanced   bool   `json:"balanced"`
-}
-
 func readReports(dir string) (reports, error) {
 	r := reports{reconciliations: map[string]reconciliation{}}
-	controls, err := filepath.Glob(filepath.Join(dir, "*.ctl"))
+	found, err := rehearsal.ReadReports(dir)
 	if err != nil {
 		return r, err
 	}
-	for _, path := range controls {
-		if err := r.add(path); err != nil {
-			return r, fmt.Errorf("read report %s: %w", filepath.Base(path), err)
+	r.files = len(found)
+	for _, f := range found {
+		switch f.Kind {
+		case string(issuance.DeliverReceipt):
+			r.receipts = append(r.receipts, f.SourceFile)
+		case string(issuance.DeliverStatus):
+			r.statuses++
+		case string(issuance.DeliverReconciliation):
+			if err := r.addReconciliation(f); err != nil {
+				return r, fmt.Errorf("read report %s: %w", f.File, err)
+			}
 		}
 	}
 	return r, nil
 }
 
-func (r *reports) add(path string) error {
-	b, err := os.ReadFile(path) //nolint:gosec // our own directory
-	if err != nil {
-		return err
-	}
-	var c control
-	if err := json.Unmarshal(b, &c); err != nil {
-		return err
-	}
-	r.files++
-	switch c.Kind {
-	case string(issuance.DeliverReceipt):
-		r.receipts = append(r.receipts, c.SourceFile)
-	case string(issuance.DeliverStatus):
-		r.statuses++
-	case string(issuance.DeliverReconciliation):
-		return r.addReconciliation(strings.TrimSuffix(path, ".ctl"), c)
-	}
-	return nil
-}
-
-func (r *reports) addReconciliation(path string, c control) error {
-	if last, ok := r.reconciliations[c.SourceFile]; ok && last.revision >= c.Revision {
+func (r *reports) addReconciliation(f rehearsal.Report) error {
+	if last, ok := r.reconciliations[f.SourceFile]; ok && last.revision >= f.Revision {
 		return nil
 	}
-	e := reconciliation{revision: c.Revision, balanced: c.Balanced, by: map[string]int64{}}
-	err := eachRow(path, func(row map[string]string) {
+	e := reconciliation{revision: f.Revision, balanced: f.Balanced, by: map[string]int64{}}
+	err := rehearsal.EachRow(f.Path, func(row map[string]string) {
 		e.rows++
 		e.by[row["disposition"]]++
 	})
 	if err != nil {
 		return err
 	}
-	r.reconciliations[c.SourceFile] = e
+	r.reconciliations[f.SourceFile] = e
 	return nil
-}
-
-func eachRow(path string, do func(map[string]string)) error {
-	f, err := os.Open(path) //nolint:gosec // our own directory
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // read only
-	in := csv.NewReader(f)
-	header, err := in.Read()
-	if err != nil {
-		return err
-	}
-	for {
-		record, err := in.Read()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		row := make(map[string]string, len(header))
-		for i, name := range header {
-			row[name] = record[i]
-		}
-		do(row)
-	}
 }
 
 func (r *reports) rows() int64 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cardbatch/internal/cardholder"
+	"cardbatch/internal/change"
 	"cardbatch/internal/config"
 	"cardbatch/internal/d1"
 	"cardbatch/internal/drop"
@@ -81,6 +82,7 @@ type issuer struct {
 	client  *d1.Client
 	submit  *submit.Runner
 	track   *track.Runner
+	change  *change.Runner
 }
 
 // New builds the parts and connects them. It is one function on purpose, see
@@ -188,6 +190,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 			schedule.StagePickup:    a.pickup,
 			schedule.StageSubmit:    a.submit,
 			schedule.StageTrack:     a.track,
+			schedule.StageChange:    a.change,
 			schedule.StageReport:    a.report,
 			schedule.StageRetention: a.erase,
 		},

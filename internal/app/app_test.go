@@ -42,7 +42,7 @@ func TestNight(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	must(t, w.sim.WaitFinal(ctx, 20))
-	for _, job := range []string{"track", "report", "status"} {
+	for _, job := range []string{"track", "report", "status", "exceptions"} {
 		if _, err := a.RunJob(t.Context(), job, "2026-12-01"); err != nil {
 			t.Fatalf("%s: %v\n%s", job, err, w.log)
 		}
@@ -51,7 +51,8 @@ func TestNight(t *testing.T) {
 		t.Errorf("D1's ledger: %+v", sum)
 	}
 	reports := w.files(t, "drop/reports")
-	for _, want := range []string{"good.receipt.csv", "good.reconciliation.csv", "bad-rows.receipt.csv", "bad-rows.reconciliation.csv", "status-DEMO_BANK1-2026-12-01-1.csv"} {
+	for _, want := range []string{"good.receipt.csv", "good.reconciliation.csv", "bad-rows.receipt.csv", "bad-rows.reconciliation.csv", "status-DEMO_BANK1-2026-12-01-1.csv",
+		"exceptions-DEMO_BANK1-2026-12-01-1.csv"} {
 		if !slices.Contains(reports, want) || !slices.Contains(reports, want+".ctl") {
 			t.Errorf("%s is not complete among %q", want, reports)
 		}

@@ -86,6 +86,7 @@ func RulesOf(cfg *config.Config, source string, now func() time.Time) (Rules, er
 	if s.MaxRejects != nil {
 		rules.MaxRejects = float64(*s.MaxRejects) / 100
 	}
+	rules.Changes = s.Content == config.ContentChanges
 	layout, unwrap, err := sourceFormat(s)
 	rules.Layout, rules.Unwrap = layout, decrypted(opener, unwrap)
 	return rules, err

@@ -42,6 +42,7 @@ type Rules struct {
 	Now           func() time.Time
 	Unwrap        func(io.Reader) (io.Reader, error) // of intake.Source; nil: the file is plain
 	Layout        *orderfile.Layout                  // nil: that of the contract
+	Changes       bool                               // it is a file of changes
 }
 
 // Verdict is what intake would make of a file.
@@ -93,6 +94,18 @@ func CheckFile(ctx context.Context, path string, rules Rules) (Verdict, error) {
 			return validate.New(validate.Rules{Products: rules.Products, Now: now, JWEKids: rules.JWEKids})
 		},
 	}
+	if rules.Changes {
+		if src.Layout == nil {
+			layout, err := orderfile.NewLayout(orderfile.Format{Content: orderfile.Changes})
+			if err != nil {
+				return Verdict{}, err
+			}
+			src.Layout = layout
+		}
+		src.Changes = &intake.Changes{Encoder: noEncoder{}, Rules: func(now time.Time) intake.ChangeChecker {
+			return validate.NewChanges(validate.Rules{Products: rules.Products, Now: now})
+		}}
+	}
 	if rules.Accept != "" {
 		src.Accept, src.MaxRejects = intake.Accept(rules.Accept), rules.MaxRejects
 	}
@@ -133,6 +146,8 @@ type desk struct {
 	orders  map[string]issuance.FirstUse
 	cards   map[string]issuance.OpenOrder
 	pans    map[issuance.Ref]pan
+	changes issuance.ChangeTotals
+	asked   map[string]issuance.Change // the last of each order
 	errors  []issuance.RowError
 	verdict *Verdict
 }
@@ -277,6 +292,29 @@ type pan struct {
 	fingerprint string
 }
 
+// AddChanges implements [intake.Orders].
+func (d *desk) AddChanges(_ context.Context, _ issuance.BatchNo, changes []issuance.NewChange) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range changes {
+		c := &changes[i]
+		if last, asked := d.asked[c.OrderID]; c.State == issuance.ChangeWaiting && asked && last.RepeatsLast(c.ContentMAC) {
+			c.Repeat(d.name(), last.Line)
+		}
+		if c.State.Taken() {
+			d.asked[c.OrderID] = c.Change
+		}
+		d.changes.Add(c.State, 1)
+		d.errors = append(d.errors, c.Errors...)
+	}
+	return nil
+}
+
+// ChangeTotals implements [intake.Orders].
+func (d *desk) ChangeTotals(context.Context, issuance.BatchNo) (issuance.ChangeTotals, error) {
+	return d.changes, nil
+}
+
 // ResetBatch implements [intake.Orders].
 func (d *desk) ResetBatch(context.Context, issuance.BatchNo) error {
 	d.forget()
@@ -285,6 +323,7 @@ func (d *desk) ResetBatch(context.Context, issuance.BatchNo) error {
 
 func (d *desk) forget() {
 	d.totals, d.errors, d.orders = issuance.Totals{}, nil, map[string]issuance.FirstUse{}
+	d.changes, d.asked = issuance.ChangeTotals{}, map[string]issuance.Change{}
 	d.cards, d.pans = map[string]issuance.OpenOrder{}, map[issuance.Ref]pan{}
 }
 
@@ -297,8 +336,9 @@ func (d *desk) BatchTotals(context.Context, issuance.BatchNo) (issuance.Totals, 
 func (d *desk) DecideBatch(_ context.Context, b issuance.Batch, to issuance.BatchState, why issuance.Why) error {
 	d.verdict = &Verdict{
 		File: d.path, Accepted: to == issuance.BatchAccepted, Code: why.Code, Reason: why.Reason, Control: d.control,
-		SHA256: b.SHA256, Rows: b.Rows, Good: d.totals.State(issuance.Ready),
-		Rejected: d.totals.State(issuance.Rejected), Duplicate: d.totals.State(issuance.Duplicate), Errors: d.errors,
+		SHA256: b.SHA256, Rows: b.Rows, Good: d.totals.State(issuance.Ready) + d.changes.State(issuance.ChangeWaiting),
+		Rejected:  d.totals.State(issuance.Rejected) + d.changes.State(issuance.ChangeRejected),
+		Duplicate: d.totals.State(issuance.Duplicate) + d.changes.State(issuance.ChangeDuplicate), Errors: d.errors,
 	}
 	return nil
 }
@@ -307,6 +347,9 @@ type noEncoder struct{}
 
 // Encode implements [intake.Encoder]. Nothing is sent.
 func (noEncoder) Encode(cardholder.Instruction) ([]byte, error) { return nil, nil }
+
+// EncodeChange implements [intake.ChangeEncoder].
+func (noEncoder) EncodeChange(cardholder.ChangeInstruction) ([]byte, error) { return nil, nil }
 
 type noSealer struct{}
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"cardbatch/internal/change"
 	"cardbatch/internal/config"
 	"cardbatch/internal/d1"
 	"cardbatch/internal/drop"
@@ -89,6 +90,20 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 	}, track.Deps{
 		Store: a.store, Issuer: i.client, Limiter: limiter.Background(), Now: a.now, Log: a.log,
 	})
+	if err != nil {
+		return nil, invalid(err)
+	}
+	i.change, err = change.New(change.Config{
+		IssuerID: c.ID, Session: session, Products: a.products, Wait: c.Change.WaitForOrder, Silence: c.Change.SilentAfter,
+		Settle: c.Submit.Settle, RetryWait: c.Submit.RetryWait, InFlight: min(4, c.Rate.InFlight), NotFoundAsks: c.Track.NotFoundAsks,
+		UnclearAsks: c.Track.UnclearAsks, MaxAttempts: c.Submit.MaxAttempts, RefusalStop: c.Submit.SameRefusals,
+	}, change.Deps{
+		Store: a.store, Limiter: limiter, Box: ring, Now: a.now, Log: a.log,
+		Bodies: change.Bodies{Amend: d1.Amend, Country: d1.ChangeCountry},
+		D1: change.D1{Ask: i.client.ProductionStatus, Send: func(ctx context.Context, claim issuance.ChangeClaim, body []byte) (string, error) {
+			return i.client.Update(ctx, d1.Call{CardID: claim.CardID, CorrelationID: claim.CorrelationID, Body: body})
+		}},
+	})
 	return i, invalid(err)
 }
 
@@ -125,7 +140,7 @@ func newClient(c config.Issuer, now func() time.Time, warn func(error), observe 
 		IssuerID: c.ID, BaseURL: c.D1.BaseURL, TokenURL: c.D1.TokenURL,
 		Token: d1.Token{KeyID: c.D1.Token.KeyID, KeyFile: keyPath, Audience: c.D1.Token.Audience,
 			Subject: c.D1.Token.Subject, Lifetime: c.D1.Token.Lifetime},
-		Timeout: c.D1.RequestTimeout, InFlight: c.Rate.InFlight + c.Submit.Batch.InFlight, Now: now, Warn: warn, Observe: observe,
+		Timeout: c.D1.RequestTimeout, UpdatePath: c.D1.UpdatePath, InFlight: c.Rate.InFlight + c.Submit.Batch.InFlight, Now: now, Warn: warn, Observe: observe,
 	}
 	if u, err := url.Parse(c.D1.BaseURL); err == nil && u.Scheme == "https" {
 		if cfg.TLSFiles, err = tlsFiles(c.D1.TLS); err != nil {

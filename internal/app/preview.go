@@ -115,9 +115,13 @@ func previewStore(ctx context.Context, cfg *config.Config, s *store.Store, job s
 		}
 		due := Due{Subject: i.ID, What: "orders ready to be sent"}
 		var err error
-		if job.Stage == schedule.StageSubmit {
+		switch job.Stage {
+		case schedule.StageSubmit:
 			due.Count, err = s.ReadyCount(ctx, i.ID)
-		} else {
+		case schedule.StageChange:
+			due.What = "changes that wait"
+			due.Count, err = s.WaitingChanges(ctx, i.ID)
+		default:
 			due.What = "orders to ask D1 about"
 			orders, terr := s.DueForTracking(ctx, i.ID, i.Track.SilentAfter, previewLimit)
 			due.Count, err = int64(len(orders)), terr

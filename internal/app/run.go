@@ -139,7 +139,7 @@ func (a *App) RunReport(ctx context.Context, kind, businessDate string) (issuanc
 	})
 	if i < 0 {
 		return issuance.Run{}, exitcode.Mark(fmt.Errorf("write report %s: no job writes it", kind), exitcode.Usage,
-			"reports are "+schedule.ReportReceipt+", "+schedule.ReportReconciliation+", "+schedule.ReportStatus)
+			"reports are "+schedule.ReportReceipt+", "+schedule.ReportReconciliation+", "+schedule.ReportStatus+", "+schedule.ReportExceptions)
 	}
 	job := a.jobs[i]
 	job.Select.Reports = []string{kind}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"cardbatch/internal/change"
 	"cardbatch/internal/config"
 	"cardbatch/internal/drop"
 	"cardbatch/internal/exitcode"
@@ -54,7 +55,7 @@ func (a *App) intakeSources() ([]intake.Source, error) {
 		if s.MaxRejects != nil {
 			maxRejects = float64(*s.MaxRejects) / 100
 		}
-		sources = append(sources, intake.Source{
+		source := intake.Source{
 			Name: s.Name, IssuerID: s.Issuer, Environment: i.Environment, Location: i.TimeZone.Location,
 			Drop: a.drops[s.Drop], Directory: s.Directories.Drop, Archive: s.Directories.Archive,
 			Quarantine: s.Directories.Quarantine, Pattern: s.Pattern,
@@ -65,7 +66,13 @@ func (a *App) intakeSources() ([]intake.Source, error) {
 			Rules: func(now time.Time) intake.Checker {
 				return validate.New(validate.Rules{Products: a.products, Now: now, JWEKids: i.JWEKeyIDs()})
 			},
-		})
+		}
+		if s.Content == config.ContentChanges {
+			source.Changes = &intake.Changes{Encoder: i.encoder, Rules: func(now time.Time) intake.ChangeChecker {
+				return validate.NewChanges(validate.Rules{Products: a.products, Now: now})
+			}}
+		}
+		sources = append(sources, source)
 	}
 	return sources, nil
 }
@@ -125,6 +132,18 @@ func (a *App) track(ctx context.Context, task schedule.Task) (schedule.Result, e
 	return eachIssuer(a, task, func(i *issuer) (track.Summary, bool, bool, error) {
 		sum, err := i.track.RunOnce(ctx)
 		return sum, sum.Rejected(), sum.Asked == 0, err
+	})
+}
+
+// change makes the changes asked of orders, for all selected issuers at the
+// same time.
+func (a *App) change(ctx context.Context, task schedule.Task) (schedule.Result, error) {
+	if err := a.recoverSessions(ctx); err != nil { // another process may have died meanwhile
+		return schedule.Result{}, err
+	}
+	return eachIssuer(a, task, func(i *issuer) (change.Summary, bool, bool, error) {
+		sum, err := i.change.RunOnce(ctx)
+		return sum, sum.Rejected(), sum.Idle(), err
 	})
 }
 
@@ -190,7 +209,8 @@ func (a *App) reportConfig(sel schedule.Selection) report.Config {
 	}
 	for _, i := range a.issuers {
 		if schedule.Wants(sel.Issuers, i.ID) {
-			cfg.Issuers = append(cfg.Issuers, report.Issuer{ID: i.ID, Reports: a.place(i.Report.Drop, i.Report.Directory, issuerReports(i.ID))})
+			cfg.Issuers = append(cfg.Issuers, report.Issuer{ID: i.ID, Ageing: AgeingRules(a.cfg, &i.Issuer),
+				Reports: a.place(i.Report.Drop, i.Report.Directory, issuerReports(i.ID))})
 		}
 	}
 	return cfg
@@ -215,7 +235,8 @@ func keep(c config.Retention) retention.Keep {
 	days := func(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 	return retention.Keep{
 		issuance.ErasePayloads: days(c.PayloadDays), issuance.EraseNotifications: days(c.NotificationDays),
-		issuance.EraseParked: days(c.NotificationDays), issuance.EraseIdleRuns: days(c.IdleRunDays), issuance.EraseRuns: days(c.RunDays),
+		issuance.EraseParked: days(c.NotificationDays), issuance.EraseUnmatched: days(c.UnmatchedDays),
+		issuance.EraseIdleRuns: days(c.IdleRunDays), issuance.EraseRuns: days(c.RunDays),
 	}
 }
 
@@ -231,6 +252,9 @@ func classify(err error) error {
 		{context.Canceled, exitcode.Interrupted, ""},
 		{submit.ErrSetUp, exitcode.Failed, "look at d1.token and d1.tls of the issuer, and whether D1 knows the key"},
 		{track.ErrSetUp, exitcode.Failed, "look at d1.token and d1.tls of the issuer, and whether D1 knows the key"},
+		{change.ErrSetUp, exitcode.Failed, "look at d1.update_path, d1.token and d1.tls of the issuer"},
+		{change.ErrRefusals, exitcode.Failed, "`cardbatch batches ID` shows what D1 says"},
+		{change.ErrUnavailable, exitcode.Unavailable, "D1 or the way to it is down; the changes wait"},
 		{submit.ErrRefusals, exitcode.Failed, "`cardbatch orders --state refused` shows what D1 says"},
 		{submit.ErrPayloads, exitcode.Failed, "is a sealing key missing from keys.sealing?"},
 		{submit.ErrUnavailable, exitcode.Unavailable, "D1 or the way to it is down; the orders stay ready"},

@@ -66,13 +66,15 @@ func newWorld(tb testing.TB, change ...func(*d1sim.Config)) *world {
 		w.write(tb, name, hex.EncodeToString(secret))
 	}
 	// Jobs run only when the test says so.
-	for name, stage := range map[string]string{"pickup": "pickup", "submit": "submit", "track": "track", "report": "report", "status": "report"} {
+	for name, stage := range map[string]string{"pickup": "pickup", "submit": "submit", "track": "track", "change": "change", "report": "report", "status": "report", "exceptions": "report"} {
 		text := fmt.Sprintf("name: %s\nstage: %s\nschedule: \"0 0 1 1 *\"\ntime_zone: Europe/Paris\n", name, stage)
 		switch name {
 		case "report":
 			text += "select: {reports: [receipt, reconciliation]}\n"
 		case "status":
 			text += "select: {reports: [status]}\n"
+		case "exceptions":
+			text += "select: {reports: [exceptions]}\n"
 		}
 		w.write(tb, "jobs/"+name+".yaml", text)
 	}

@@ -33,7 +33,7 @@ func (p *goPackage) rel() string { return strings.TrimPrefix(p.ImportPath, modul
 // through each other's code, so that each can be stopped, repeated and tested alone.
 var stages = []string{
 	"internal/intake", "internal/submit", "internal/track", "internal/notification", "internal/report",
-	"internal/retention",
+	"internal/retention", "internal/change",
 }
 
 // only lists who may import something. A package not named here may not.
@@ -42,7 +42,7 @@ var only = []struct {
 	by      []string
 	why     string
 }{
-	{"net/http", []string{"internal/d1/...", "internal/notification", "internal/app", "internal/ops", "cmd/demo", "cmd/d1sim"},
+	{"net/http", []string{"internal/d1/...", "internal/notification", "internal/app", "internal/ops", "internal/rehearsal", "cmd/demo", "cmd/d1sim"},
 		"D1's client and the receiver of its notifications are the only ones that speak HTTP"},
 	{"github.com/pkg/sftp", []string{"internal/drop/sftp/..."}, "SFTP is a detail of one adapter of the drop"},
 	{"golang.org/x/crypto/ssh/...", []string{"internal/drop/sftp/..."}, "SSH is a detail of one adapter of the drop"},
@@ -59,8 +59,9 @@ var only = []struct {
 	{"github.com/coreos/go-systemd/v22/...", []string{"internal/ops"}, "systemd is the machine's business"},
 	{"github.com/spf13/cobra", []string{"cmd/cardbatch", "cmd/d1sim", "cmd/demo"}, "the command line is a shell around app"},
 	{module + "/internal/app", []string{"cmd/..."}, "wiring is used by programs only"},
-	{module + "/internal/d1/d1sim/...", []string{"internal/d1/d1sim/...", "cmd/d1sim", "cmd/demo"}, "the simulator is never linked into cardbatch"},
-	{module + "/internal/drop/sftp/sftptest", []string{"cmd/demo"}, "the SFTP server is for tests and the demo"},
+	{module + "/internal/d1/d1sim/...", []string{"internal/d1/d1sim/...", "internal/rehearsal", "cmd/d1sim", "cmd/demo"}, "the simulator is never linked into cardbatch"},
+	{module + "/internal/drop/sftp/sftptest", []string{"internal/rehearsal"}, "the SFTP server is for tests and the demo"},
+	{module + "/internal/rehearsal", []string{"cmd/demo"}, "what surrounds a daemon is for the demo and for the proof in internal/night"},
 }
 
 // forbidden lists what a package may not import.
@@ -72,6 +73,9 @@ var forbidden = []struct {
 	{"internal/config", module + "/internal/d1/...", "config sees no adapter: app maps its values"},
 	{"internal/reconcile", module + "/internal/store", "reconcile is pure: rows come in, lines go out"},
 	{"internal/validate", "github.com/rs/zerolog", "validate is pure: findings are values"},
+	{"internal/ageing", module + "/internal/store", "ageing is pure: suspects come in, findings go out"},
+	{"internal/ageing", module + "/internal/config", "ageing is pure: app makes its rules"},
+	{"internal/ageing", "github.com/rs/zerolog", "ageing is pure: findings are values"},
 	{"internal/reconcile", "github.com/rs/zerolog", "reconcile is pure: findings are values"},
 	{"internal/cardholder", "github.com/rs/zerolog", "card data is never near a logger"},
 	{"internal/orderfile", "github.com/rs/zerolog", "card data is never near a logger"},

@@ -75,3 +75,11 @@ type Instruction struct {
 	DeliveryAddress   Address
 	IndividualAddress Address // printed on the carrier
 }
+
+// ChangeInstruction is one validated row of a change file: all that D1 must be
+// told to change an order.
+type ChangeInstruction struct {
+	OrderID string
+	Change  string  // CANCEL, ACCELERATE, REDIRECT, ACCELERATE_AND_REDIRECT
+	Address Address // where the card goes from now on; zero unless it is redirected
+}

@@ -96,6 +96,7 @@ func (cfg *Config) check(c checker) {
 	orText(&cfg.Log.Format, "json")
 	c.oneOf("log.format", cfg.Log.Format, "json", "console")
 	or(c, "reports.revise_every", &cfg.Reports.ReviseEvery, 20*time.Hour)
+	cfg.Reports.Exceptions.check(c, "reports.exceptions")
 	cfg.Retention.check(c)
 	cfg.Keys.check(c)
 	cfg.Notifications.check(c)
@@ -131,6 +132,7 @@ func (cfg *Config) checkLists(c checker) {
 func (r *Retention) check(c checker) {
 	or(c, "retention.payload_days", &r.PayloadDays, 30)
 	or(c, "retention.notification_days", &r.NotificationDays, 90)
+	or(c, "retention.unmatched_days", &r.UnmatchedDays, 180)
 	or(c, "retention.run_days", &r.RunDays, 400)
 	or(c, "retention.idle_run_days", &r.IdleRunDays, 7)
 }

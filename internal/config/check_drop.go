@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cardbatch/internal/issuance"
+	"cardbatch/internal/orderfile"
 )
 
 func (d *Drop) check(c checker, key string) {
@@ -71,6 +72,9 @@ func (s *Source) check(c checker, key string, cfg *Config) {
 	}
 	s.PGP.check(c, key+".pgp")
 	s.ReportPGP.check(c, key+".report_pgp")
+	orText(&s.Content, ContentOrders)
+	c.oneOf(key+".content", s.Content, ContentOrders, ContentChanges)
+	s.Format.content = orderfile.Content(s.Content)
 	s.Format.check(c, key+".format")
 	s.Format.checkProducts(c, key+".format", cfg)
 	orText(&s.Pattern, "*"+s.extension())

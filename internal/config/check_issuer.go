@@ -34,6 +34,7 @@ func (p *Product) check(c checker, key string) {
 	need(c, key+".chip_config", p.ChipConfig)
 	need(c, key+".oda_key_index", p.ODAKeyIndex)
 	need(c, key+".derivation_key_index", p.DerivationKeyIndex)
+	p.Ageing.check(c, key+".ageing")
 	for i := range p.BINRanges {
 		p.BINRanges[i].check(c, at(key+".bin_ranges", i))
 	}
@@ -55,6 +56,11 @@ func (r *BINRange) check(c checker, key string) {
 		c.Problem(key+".length", "must be 12 to 19")
 	}
 }
+
+const (
+	maxSettle    = 30 * time.Minute
+	maxRetryWait = time.Hour
+)
 
 func (i *Issuer) check(c checker, key string, cfg *Config) {
 	c.match(key+".id", i.ID, issuerRE, "exactly 10 letters, digits, dashes or underscores")
@@ -78,11 +84,21 @@ func (i *Issuer) check(c checker, key string, cfg *Config) {
 		c.Problem(key+".submit.settle", "%s must be longer than d1.request_timeout, %s: D1 may still be working on the order",
 			i.Submit.Settle, i.D1.RequestTimeout)
 	}
+	// The store takes what lies further ahead for the work of a clock that was
+	// set back, and does it at once.
+	if i.Submit.Settle > maxSettle {
+		c.Problem(key+".submit.settle", "%s must be at most %s: questions about an order come ever more rarely from there", i.Submit.Settle, maxSettle)
+	}
+	if i.Submit.RetryWait > maxRetryWait {
+		c.Problem(key+".submit.retry_wait", "%s must be at most %s", i.Submit.RetryWait, maxRetryWait)
+	}
 	i.checkHours(c, key)
 	or(c, key+".track.not_found_asks", &i.Track.NotFoundAsks, 2)
 	or(c, key+".track.unclear_asks", &i.Track.UnclearAsks, 8)
 	or(c, key+".track.silent_after", &i.Track.SilentAfter, 24*time.Hour)
 	or(c, key+".track.budget", &i.Track.Budget, 2000)
+	or(c, key+".change.wait_for_order", &i.Change.WaitForOrder, 24*time.Hour)
+	or(c, key+".change.silent_after", &i.Change.SilentAfter, time.Hour)
 	or(c, key+".track.daily_budget", &i.Track.DailyBudget, 20_000)
 	i.Report.check(c, key+".report", i.ID, cfg)
 }
@@ -154,6 +170,7 @@ func (d *D1) check(c checker, key, issuerID string) {
 	or(c, key+".request_timeout", &d.RequestTimeout, 35*time.Second)
 	local := c.endpoint(key+".base_url", d.BaseURL)
 	c.endpoint(key+".token_url", d.TokenURL)
+	c.updatePath(key+".update_path", &d.UpdatePath)
 	need(c, key+".token.key_id", d.Token.KeyID)
 	need(c, key+".token.key_file", d.Token.KeyFile)
 	orText(&d.Token.Subject, issuerID)
@@ -170,6 +187,18 @@ func (d *D1) check(c checker, key, issuerID string) {
 	for i, k := range d.JWEKeys {
 		need(c, at(key+".jwe_keys", i)+".kid", k.KeyID)
 		need(c, at(key+".jwe_keys", i)+".file", k.File)
+	}
+}
+
+// updatePath checks where changes are sent. Without the card D1 could not tell
+// what is meant.
+func (c checker) updatePath(key string, path *string) {
+	orText(path, "/issuers/{issuerId}/physicalCards/{cardId}/operations:updateOrder")
+	switch bare := strings.NewReplacer("{issuerId}", "", "{cardId}", "").Replace(*path); {
+	case !strings.HasPrefix(*path, "/"), strings.ContainsAny(bare, "{}?# "):
+		c.Problem(key, "%q must be a path that begins with / and has {issuerId} and {cardId} where these belong", *path)
+	case !strings.Contains(*path, "{cardId}"):
+		c.Problem(key, "must have {cardId} in it")
 	}
 }
 

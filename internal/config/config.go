@@ -103,6 +103,7 @@ type Reports struct {
 	// when the batch has closed, does not wait for it. The default leaves room
 	// for one edition a day. Default: 20h.
 	ReviseEvery time.Duration `yaml:"revise_every"`
+	Exceptions  Exceptions    `yaml:"exceptions"`
 }
 
 // Retention says how many days what is no longer needed is kept before the
@@ -115,6 +116,9 @@ type Retention struct {
 	// NotificationDays is how long the sealed bodies of D1's notifications are
 	// kept. What they said is applied and stays. Default: 90.
 	NotificationDays int `yaml:"notification_days"`
+	// UnmatchedDays is how long news is kept that belongs to no order of ours. It
+	// is applied when its order comes, which may be in a file that is held. Default: 180.
+	UnmatchedDays int `yaml:"unmatched_days"`
 	// RunDays is how long the runs of jobs are kept in the ledger. Default: 400.
 	RunDays int `yaml:"run_days"`
 	// IdleRunDays is the same for runs that found nothing to do. Default: 7.

@@ -61,6 +61,12 @@ const (
 	SequenceStrict = "strict" // they are held
 )
 
+// What the files of a source are.
+const (
+	ContentOrders  = "orders"
+	ContentChanges = "changes"
+)
+
 // Source is where the order files of an issuer come from.
 type Source struct {
 	// Name identifies it for ever: it is part of the history. Required, unique,
@@ -76,6 +82,9 @@ type Source struct {
 	// matched against the name alone. Default: *.csv, compressed *.csv.gz or
 	// *.csv.zip, and with pgp the same followed by .pgp.
 	Pattern string `yaml:"pattern"`
+	// Content is orders, or changes for files that cancel, accelerate or redirect
+	// orders given before. Default: orders.
+	Content string `yaml:"content"`
 	// Format is how its files are written, where that differs from the
 	// contract in schemas/.
 	Format Format `yaml:"format"`

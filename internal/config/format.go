@@ -40,12 +40,14 @@ type Format struct {
 	// ExtraColumns is refuse, or ignore when a file may have other columns.
 	// Default: refuse.
 	ExtraColumns string `yaml:"extra_columns"`
+
+	content orderfile.Content // of the source
 }
 
 // Rows is the format as the codec of order files knows it.
 func (f *Format) Rows() orderfile.Format {
 	return orderfile.Format{
-		Delimiter: f.Delimiter, Charset: orderfile.Charset(f.Charset),
+		Content: f.content, Delimiter: f.Delimiter, Charset: orderfile.Charset(f.Charset),
 		Columns: f.Columns, Constants: f.Constants, Values: f.Values,
 		AbsentColumns: f.AbsentColumns == ColumnsAllow, ExtraColumns: f.ExtraColumns == ColumnsIgnore,
 	}

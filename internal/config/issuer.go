@@ -27,6 +27,7 @@ type Issuer struct {
 	Submit Submit       `yaml:"submit"`
 	Center Center       `yaml:"center"`
 	Track  Track        `yaml:"track"`
+	Change Change       `yaml:"change"`
 	Report IssuerReport `yaml:"report"`
 }
 
@@ -43,6 +44,10 @@ type D1 struct {
 	// RequestTimeout bounds one request. It must be longer than D1's own limit,
 	// or answers are missed that D1 was about to give. Default: 35s.
 	RequestTimeout time.Duration `yaml:"request_timeout"`
+	// UpdatePath is where changes of orders are sent, below BaseURL, with
+	// {issuerId} and {cardId} where these belong. D1 does not publish it.
+	// Default: /issuers/{issuerId}/physicalCards/{cardId}/operations:updateOrder.
+	UpdatePath string `yaml:"update_path"`
 }
 
 // Token says how an access token is asked for.
@@ -128,13 +133,14 @@ type Submit struct {
 	// MaxAttempts is how often an order is sent at most, each time after D1 said
 	// that it does not have it. After that a person must look at it. Default: 5.
 	MaxAttempts int `yaml:"max_attempts"`
-	// RetryWait is how long an order rests that was surely not delivered. Default: 30s.
+	// RetryWait is how long an order rests that was surely not delivered, at
+	// most an hour. Default: 30s.
 	RetryWait time.Duration `yaml:"retry_wait"`
 	// SameRefusals in a row stop the run, leaving the rest of the orders ready:
 	// that many the same are a mistake of set-up. Default: 20.
 	SameRefusals int `yaml:"same_refusals"`
 	// Settle is how long an order of unknown outcome rests before D1 is asked
-	// about it. It must be longer than d1.request_timeout. Default: 2m.
+	// about it. It must be longer than d1.request_timeout, and is at most 30m. Default: 2m.
 	Settle time.Duration `yaml:"settle"`
 	// Windows are when orders may be sent, on the clock of the issuer's zone.
 	// Default: always.
@@ -214,6 +220,16 @@ type Track struct {
 	// time zone, over all runs; a restart does not renew it. A fifth of it is kept
 	// for orders of unknown outcome. Default: 20000.
 	DailyBudget int `yaml:"daily_budget"`
+}
+
+// Change says how changes of orders are made.
+type Change struct {
+	// WaitForOrder is how long a change waits for an order that has not come
+	// before it is given up. Default: 24h.
+	WaitForOrder time.Duration `yaml:"wait_for_order"`
+	// SilentAfter is how long D1 may be silent about a change that it has taken
+	// before it is asked. Default: 1h.
+	SilentAfter time.Duration `yaml:"silent_after"`
 }
 
 // IssuerReport says where the files about an issuer as a whole go, such as the

@@ -46,6 +46,7 @@ type Product struct {
 	CVKeyIndex string `yaml:"cv_key_index"`
 	// PVKeyIndex is paymentApplication.pvKeyIndex. Default: empty, not sent.
 	PVKeyIndex string `yaml:"pv_key_index"`
+	Ageing     Ageing `yaml:"ageing"`
 }
 
 // BINRange is a range of PANs by their first digits.

@@ -32,14 +32,21 @@ type answer struct {
 	retryAfter string
 	date       string // by D1's clock
 	body       []byte
+	cut        bool // there was more of the body, or there should have been
 }
 
 // readAnswer reads up to limit bytes of the body. A body that ends early or is
 // longer is kept as far as it was read; it will not parse, which is the truth.
 func readAnswer(resp *http.Response, limit int64) answer {
 	defer resp.Body.Close() //nolint:errcheck // nothing is lost
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, limit))
-	return answer{status: resp.StatusCode, retryAfter: resp.Header.Get("Retry-After"), date: resp.Header.Get("Date"), body: body}
+	a := answer{status: resp.StatusCode, retryAfter: resp.Header.Get("Retry-After"), date: resp.Header.Get("Date")}
+	if a.status == http.StatusSwitchingProtocols {
+		return a // its body is the connection, for as long as the other side likes
+	}
+	var err error
+	a.body, err = io.ReadAll(io.LimitReader(resp.Body, limit))
+	a.cut = err != nil || int64(len(a.body)) == limit
+	return a
 }
 
 // accepted reads the answer to an order. 202 with any JSON object, and another
@@ -71,7 +78,7 @@ func (c *Client) failure(a answer) *retry.Error {
 		Class:       class,
 		Status:      a.status,
 		Code:        "HTTP_" + strconv.Itoa(a.status),
-		After:       retryAfter(a.retryAfter, c.cfg.Now()),
+		After:       retryAfter(a.retryAfter, a.clock(c.cfg.Now())),
 		Unavailable: unavailable,
 	}
 	var body struct {
@@ -88,6 +95,14 @@ func (c *Client) failure(a answer) *retry.Error {
 		e.Class = retry.Unknown
 	}
 	return e
+}
+
+// clock returns the time at D1 when it answered, or ours when it does not say.
+func (a *answer) clock(ours time.Time) time.Time {
+	if at, err := http.ParseTime(a.date); err == nil {
+		return at
+	}
+	return ours
 }
 
 // retryAfter reads the header's two forms, seconds and an HTTP date.

@@ -67,6 +67,9 @@ func (b *Batches) read(a answer, orders []BatchOrder) (BatchReply, error) {
 	said := a.status >= 200 && a.status <= 299
 	if !said {
 		e := b.wholeFailure(a)
+		if e.Class == retry.Refused && body == nil && torn(a) {
+			return BatchReply{}, &retry.Error{Class: retry.Unknown, Status: a.status, Code: codeUnclear}
+		}
 		if e.Class != retry.Refused || body == nil || !b.contradicts(body) {
 			return BatchReply{}, e
 		}
@@ -83,6 +86,11 @@ func (b *Batches) read(a answer, orders []BatchOrder) (BatchReply, error) {
 		return acceptAll(orders), nil
 	}
 	return BatchReply{}, &retry.Error{Class: retry.Unknown, Status: a.status, Code: codeUnclear}
+}
+
+// torn reports whether an answer that does not parse may have been a list once.
+func torn(a answer) bool {
+	return a.cut || bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("{"))
 }
 
 // wholeFailure classifies an answer that does not say yes to a batch. Unlike

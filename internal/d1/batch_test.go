@@ -145,6 +145,8 @@ func TestBatchAnswers(t *testing.T) {
 		"not JSON":               {list, 202, `<html>`, unclear},
 		"refused as a whole":     {list, 400, `{"errorCode":"FIELD_INVALID_FORMAT","error":"cards"}`, []string{"refused FIELD_INVALID_FORMAT"}},
 		"refused, with a list":   {list, 400, ops(a), []string{"accepted a", unproven}},
+		"refused, list cut off":  {list, 400, ops(a + "," + b)[:60], unclear},
+		"too large, with a page": {list, 413, `<html>too large</html>`, []string{"refused HTTP_413"}},
 		"too large":              {list, 413, ``, []string{"refused HTTP_413"}},
 		"too many":               {list, 429, ``, []string{"not done HTTP_429"}},
 		"no such path":           {list, 404, ``, []string{"stop HTTP_404"}},

@@ -1,6 +1,7 @@
 package d1
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -35,6 +36,9 @@ type Config struct {
 	// InFlight is the most calls that will be made at once; it bounds the
 	// connections. Default 64.
 	InFlight int
+	// UpdatePath is where changes of orders are sent, below BaseURL, with
+	// {issuerId} and {cardId}. Default [DefaultUpdatePath].
+	UpdatePath string
 	// Policy adapts the reading of D1's answers.
 	Policy retry.Policy
 	// UnknownCard lists the error codes with which D1 answers 404 when it has
@@ -72,6 +76,7 @@ var (
 type Client struct {
 	cfg       Config
 	cards     string // URL prefix up to and with physicalCards/
+	updates   string // URL of changes, with {cardId}
 	transport *http.Transport
 	identity  *identity // nil: fixed
 	tokens    *tokens
@@ -101,7 +106,11 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Client{cfg: cfg, cards: base + "/issuers/" + url.PathEscape(cfg.IssuerID) + "/physicalCards/"}
+	c := &Client{
+		cfg:     cfg,
+		cards:   base + "/issuers/" + url.PathEscape(cfg.IssuerID) + "/physicalCards/",
+		updates: base + strings.ReplaceAll(cmp.Or(cfg.UpdatePath, DefaultUpdatePath), "{issuerId}", url.PathEscape(cfg.IssuerID)),
+	}
 	if cfg.TLSFiles != (TLSFiles{}) {
 		if c.identity, err = newIdentity(cfg.TLSFiles, cfg.Warn); err != nil {
 			return nil, fmt.Errorf("configure D1 client: %w", err)

@@ -150,12 +150,37 @@ func TestRetryAfter(t *testing.T) {
 		"Sun, 01 Mar 2026 22:00:30 GMT": 30 * time.Second, "Sun, 01 Mar 2026 21:00:00 GMT": 0,
 	} {
 		f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Date"] = nil // it is another day there
 			w.Header().Set("Retry-After", header)
 			says(http.StatusTooManyRequests, "")(w, r)
 		})
 		_, err := f.client(t, func(c *d1.Config) { c.Now = func() time.Time { return now } }).Order(t.Context(), call())
 		if e := retry.Of(err); e.Class != retry.NotDone || e.After != want {
 			t.Errorf("Retry-After %q: %v, wait %v, want %v", header, e.Class, e.After, want)
+		}
+	}
+}
+
+// A date is D1's word by D1's clock; ours may differ.
+func TestRetryAfterByD1sClock(t *testing.T) {
+	t.Parallel()
+	for ours, date := range map[string]string{"fast": "Sun, 01 Mar 2026 21:50:00 GMT", "slow": "Sun, 01 Mar 2026 22:10:00 GMT", "no date": ""} {
+		now := time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)
+		from := now
+		if date != "" {
+			from, _ = http.ParseTime(date)
+		}
+		f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Date"] = nil
+			if date != "" {
+				w.Header().Set("Date", date)
+			}
+			w.Header().Set("Retry-After", from.Add(30*time.Second).Format(http.TimeFormat))
+			says(http.StatusTooManyRequests, "")(w, r)
+		})
+		_, err := f.client(t, func(c *d1.Config) { c.Now = func() time.Time { return now } }).Order(t.Context(), call())
+		if e := retry.Of(err); e.After != 30*time.Second {
+			t.Errorf("our clock is %s: wait %v", ours, e.After)
 		}
 	}
 }

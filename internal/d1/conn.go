@@ -18,11 +18,17 @@ type trackedConn struct {
 	net.Conn
 	answered atomic.Bool
 	closed   atomic.Bool
+	pending  atomic.Int32 // requests that have got no answer, and perhaps never will
 }
 
-// Close implements [net.Conn].
+// Close implements [net.Conn]. The system would go on for minutes to deliver what
+// was written of a request that has been given up: an order could arrive after D1
+// was asked about it. So whatever of it is still here is thrown away.
 func (c *trackedConn) Close() error {
 	c.closed.Store(true)
+	if conn, ok := c.Conn.(interface{ SetLinger(seconds int) error }); ok && c.pending.Load() > 0 {
+		_ = conn.SetLinger(0) // it fails for a connection that is closed already
+	}
 	return c.Conn.Close() //nolint:wrapcheck // it is the connection
 }
 
@@ -52,6 +58,7 @@ func (r *route) trace(ctx context.Context) context.Context {
 			conn = w.tls.NetConn()
 		}
 		if w.conn, _ = conn.(*trackedConn); w.conn != nil {
+			w.conn.pending.Add(1)
 			r.last.Store(&w)
 		}
 	}})
@@ -61,6 +68,7 @@ func (r *route) trace(ctx context.Context) context.Context {
 func (r *route) answered() {
 	if w := r.last.Load(); w != nil {
 		w.conn.answered.Store(true)
+		w.conn.pending.Add(-1)
 	}
 }
 

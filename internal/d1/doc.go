@@ -16,7 +16,9 @@
 // order: nothing of the body was written and nothing will be (the body of a
 // failed call is sealed before anyone looks at the error), or the protocol says
 // that what was written was not looked at. All else that happens after the first
-// byte is Unknown, unless D1 answered. Every call has a deadline.
+// byte is Unknown, unless D1 answered. Every call has a deadline. What the system
+// has not delivered of a call that was given up is thrown away with its connection,
+// so that it cannot arrive when D1 was asked about the order already.
 //
 // # In batches
 //

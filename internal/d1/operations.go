@@ -1,6 +1,7 @@
 package d1
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -71,13 +72,17 @@ func (l *loose[T]) UnmarshalJSON(b []byte) error {
 
 // ParseOperations reads the body of a notification or of an answer to
 // productionStatus, which are the same. It fails only for a body that is not
-// JSON ([ErrNotJSON]) or not an object with a list under operations
-// ([ErrNoOperations]); inside the list everything is tolerated, and there is
+// JSON ([ErrNotJSON]), not an object with a list under operations
+// ([ErrNoOperations]), or one with a list of more than [MaxOperations]
+// ([issuance.ErrTooManyOperations]); inside the list everything is tolerated, and there is
 // one operation for every element, empty when there is nothing we understand,
 // so that no piece of news disappears unseen.
 func ParseOperations(body []byte) ([]issuance.Operation, error) {
 	var outer struct {
 		Operations []loose[wireOperation] `json:"operations"`
+	}
+	if tooMany(body) {
+		return nil, issuance.ErrTooManyOperations
 	}
 	err := json.Unmarshal(body, &outer)
 	if _, broken := errors.AsType[*json.SyntaxError](err); broken {
@@ -92,6 +97,47 @@ func ParseOperations(body []byte) ([]issuance.Operation, error) {
 	}
 	return operations, nil
 }
+
+// MaxOperations is how many operations are read at a time. D1 agrees with each
+// issuer how many it sends; in JSON an operation can take three bytes, and read
+// some hundred times as much.
+const MaxOperations = 10_000
+
+// tooMany reports whether a body has more operations than are read, without
+// building any of them.
+func tooMany(body []byte) bool {
+	if bytes.Count(body, []byte{','}) < MaxOperations {
+		return false // what separates them is missing
+	}
+	var outer struct {
+		Operations operationCount `json:"operations"`
+	}
+	_ = json.Unmarshal(body, &outer) // what is wrong with it is found when it is read
+	return outer.Operations > MaxOperations
+}
+
+// operationCount counts the elements of a JSON list; those of anything else are none.
+type operationCount int
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (n *operationCount) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if open, err := d.Token(); err != nil || open != json.Delim('[') {
+		return nil //nolint:nilerr // not a list
+	}
+	for ; d.More() && *n <= MaxOperations; *n++ {
+		if err := d.Decode(&passed{}); err != nil {
+			return err //nolint:wrapcheck // encoding/json names the place itself
+		}
+	}
+	return nil
+}
+
+// passed is JSON that is passed over.
+type passed struct{}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (*passed) UnmarshalJSON([]byte) error { return nil }
 
 // operation reduces what D1 wrote to what we use.
 func (w *wireOperation) operation() issuance.Operation {

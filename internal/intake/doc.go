@@ -24,6 +24,9 @@
 // an operator may let one pass, which closes the gap before it. A number below
 // the last one taken is a late file, and welcome.
 //
+// A source may have files of changes of orders instead ([Source.Changes]). They
+// differ in what becomes of a row, and in nothing else.
+//
 // Of the rows of a file, the first with an order_id, a PAN or a card counts.
 // The PANs of a file are remembered in a few bytes each ([panSet]), so that
 // memory grows by 16 MB per million rows and by nothing else.

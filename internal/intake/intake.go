@@ -70,6 +70,35 @@ type Source struct {
 	// Rules returns the rules as they are at a time: expiries are judged by it.
 	Rules   func(now time.Time) Checker
 	Encoder Encoder
+	// Changes says that its files are of changes of orders given before, and
+	// what takes the place of Rules and Encoder then. Nil: they are of orders.
+	Changes *Changes
+}
+
+// Changes is what it takes to take files of changes. The Layout of their source
+// must be of changes, too.
+type Changes struct {
+	Rules   func(now time.Time) ChangeChecker
+	Encoder ChangeEncoder
+}
+
+// kind is what the rows of the source's files are.
+func (src *Source) kind() issuance.BatchKind {
+	if src.Changes != nil {
+		return issuance.BatchChanges
+	}
+	return issuance.BatchOrders
+}
+
+// ChangeChecker is [Checker] for a row of a change file.
+type ChangeChecker interface {
+	Check(orderfile.Record) (cardholder.ChangeInstruction, []issuance.RowError)
+	Summary(orderfile.Record) issuance.Change
+}
+
+// ChangeEncoder is [Encoder] for a change.
+type ChangeEncoder interface {
+	EncodeChange(cardholder.ChangeInstruction) ([]byte, error)
 }
 
 // Drop is what intake needs of the file drop.
@@ -128,9 +157,11 @@ type History interface {
 // Orders is the part of the store that takes the rows of a file and its verdict.
 type Orders interface {
 	AddOrders(ctx context.Context, no issuance.BatchNo, orders []issuance.NewOrder) error
+	AddChanges(ctx context.Context, no issuance.BatchNo, changes []issuance.NewChange) error
 	// ResetBatch deletes the rows of a loading batch and what is wrong with them.
 	ResetBatch(ctx context.Context, no issuance.BatchNo) error
 	BatchTotals(ctx context.Context, no issuance.BatchNo) (issuance.Totals, error)
+	ChangeTotals(ctx context.Context, no issuance.BatchNo) (issuance.ChangeTotals, error)
 	// DecideBatch commits the verdict on a batch. The rows of a refused one are
 	// deleted first, what is wrong with them is kept for its receipt.
 	DecideBatch(ctx context.Context, b issuance.Batch, to issuance.BatchState, why issuance.Why) error

@@ -33,13 +33,14 @@ type loaded struct {
 	// Rows of no product that the control file counts: those rejected, which
 	// may be of any, and the good ones.
 	unattributed, uncounted int64
+	pans                    panSet // of the rows stored so far
 }
 
 // chunk is a run of rows on their way into the store.
 type chunk struct {
 	records []orderfile.Record
-	orders  []issuance.NewOrder
-	done    chan error // gets one value when orders is complete
+	rows    rows
+	done    chan error // gets one value when rows is complete
 }
 
 // load reads the hidden file once and stores its rows. The decoder feeds
@@ -56,7 +57,7 @@ func (s *Stage) load(ctx context.Context, src *Source, b *issuance.Batch) (_ loa
 		return loaded{}, &troubleError{fmt.Errorf("open %s: %w", b.FileName, err)}
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	rules := src.Rules(s.Now())
+	makeRows := s.makeRows(src, b)
 	m := &meter{r: f, sum: sha256.New(), limit: src.MaxBytes}
 	result := loaded{products: announced(b.Control)}
 
@@ -66,17 +67,17 @@ func (s *Stage) load(ctx context.Context, src *Source, b *issuance.Batch) (_ loa
 	group.Go(func() error {
 		defer close(work)
 		defer close(ordered)
-		return s.decode(ctx, src, m, &result, func(c *chunk) error { return hand(ctx, c, ordered, work) })
+		return s.decode(ctx, src, m, &result, makeRows, func(c *chunk) error { return hand(ctx, c, ordered, work) })
 	})
 	for range s.Workers {
 		group.Go(func() error {
 			for c := range work {
-				c.done <- s.prepare(src, rules, b, c)
+				c.done <- c.prepare()
 			}
 			return nil
 		})
 	}
-	group.Go(func() error { return s.write(ctx, b, ordered, &result) })
+	group.Go(func() error { return s.write(ctx, ordered, &result) })
 	if err := group.Wait(); err != nil {
 		return loaded{}, fmt.Errorf("load %s: %w", b.FileName, err)
 	}
@@ -113,7 +114,7 @@ func hand(ctx context.Context, c *chunk, ordered, work chan<- *chunk) error {
 // decode reads rows until the file ends or cannot be read on. What is wrong
 // with the file becomes result.fault; the error is for reading that may succeed
 // another time.
-func (s *Stage) decode(ctx context.Context, src *Source, m *meter, result *loaded, emit func(*chunk) error) error {
+func (s *Stage) decode(ctx context.Context, src *Source, m *meter, result *loaded, makeRows func() rows, emit func(*chunk) error) error {
 	in, err := src.unwrap(m)
 	if err != nil {
 		return m.judge(src, result, err)
@@ -122,7 +123,7 @@ func (s *Stage) decode(ctx context.Context, src *Source, m *meter, result *loade
 	if err != nil {
 		return m.judge(src, result, err)
 	}
-	c := newChunk()
+	c := newChunk(makeRows())
 	for {
 		rec, err := d.Next()
 		if errors.Is(err, io.EOF) {
@@ -136,14 +137,16 @@ func (s *Stage) decode(ctx context.Context, src *Source, m *meter, result *loade
 			result.fault = refuse(issuance.TooLarge, "the file has more than %d rows", min(src.MaxRows, issuance.MaxRows))
 			return nil
 		}
-		if _, announced := result.products[rec.Row.CardProductID]; announced {
-			result.products[rec.Row.CardProductID]++
+		if rec.Row != nil {
+			if _, announced := result.products[rec.Row.CardProductID]; announced {
+				result.products[rec.Row.CardProductID]++
+			}
 		}
 		if c.records = append(c.records, rec); len(c.records) == chunkRows {
 			if err := emit(c); err != nil {
 				return err
 			}
-			c = newChunk()
+			c = newChunk(makeRows())
 		}
 	}
 	if len(c.records) > 0 {
@@ -159,62 +162,24 @@ func (src *Source) unwrap(r io.Reader) (io.Reader, error) {
 	return src.Unwrap(r)
 }
 
-func newChunk() *chunk {
-	return &chunk{records: make([]orderfile.Record, 0, chunkRows), done: make(chan error, 1)}
+func newChunk(rows rows) *chunk {
+	return &chunk{records: make([]orderfile.Record, 0, chunkRows), rows: rows, done: make(chan error, 1)}
 }
 
 // prepare checks, encrypts and seals the rows of a chunk. Afterwards no clear
-// card data of the chunk is referred to any more.
-func (s *Stage) prepare(src *Source, rules Checker, b *issuance.Batch, c *chunk) error {
-	c.orders = make([]issuance.NewOrder, 0, len(c.records))
+// data of the chunk is referred to any more.
+func (c *chunk) prepare() error {
 	for i := range c.records {
-		n, err := s.order(src, rules, b, &c.records[i])
-		if err != nil {
+		if err := c.rows.add(&c.records[i]); err != nil {
 			return fmt.Errorf("line %d: %w", c.records[i].Line, err)
 		}
-		c.orders = append(c.orders, n)
 	}
 	c.records = nil
 	return nil
 }
 
-// order makes the order of a row: ready with its sealed request, or rejected
-// with everything that is wrong.
-func (s *Stage) order(src *Source, rules Checker, b *issuance.Batch, rec *orderfile.Record) (issuance.NewOrder, error) {
-	n := issuance.NewOrder{Order: rules.Summary(*rec)}
-	n.Ref, n.Line, n.IssuerID = issuance.NewRef(b.No, rec.RowNo), rec.Line, src.IssuerID
-	instruction, found := rules.Check(*rec)
-	if len(found) > 0 {
-		src.Layout.Explain(found)
-		for i := range found {
-			found[i].Ref, found[i].Line = n.Ref, rec.Line
-		}
-		n.State, n.Code, n.Reason, n.Errors = issuance.Rejected, found[0].Code, found[0].Text, found
-		return n, nil
-	}
-	n.State = issuance.Ready
-	n.ContentMAC = s.Fingerprint.Content(rec.Row.AppendValues(nil)...)
-	if instruction.Card != nil {
-		n.PANFingerprint = s.Fingerprint.PAN(instruction.Card.PAN)
-	}
-	body, err := src.Encoder.Encode(instruction)
-	if err != nil {
-		return n, fmt.Errorf("encode the request for D1: %w", err)
-	}
-	n.Payload, err = s.Sealer.Seal(body, PayloadAAD(n.IssuerID, n.OrderID))
-	if err != nil {
-		return n, fmt.Errorf("seal the request for D1: %w", err)
-	}
-	return n, nil
-}
-
-// PayloadAAD binds a sealed payload to its order, so that it cannot be opened
-// as another's.
-func PayloadAAD(issuerID, orderID string) []byte { return []byte(issuerID + "/" + orderID) }
-
 // write stores the chunks in the order of the file.
-func (s *Stage) write(ctx context.Context, b *issuance.Batch, ordered <-chan *chunk, result *loaded) error {
-	var pans panSet
+func (s *Stage) write(ctx context.Context, ordered <-chan *chunk, result *loaded) error {
 	for c := range ordered {
 		select {
 		case err := <-c.done:
@@ -224,30 +189,11 @@ func (s *Stage) write(ctx context.Context, b *issuance.Batch, ordered <-chan *ch
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		result.attribute(b.Control, c.orders)
-		pans.mark(c.orders)
-		if err := s.Store.AddOrders(ctx, b.No, c.orders); err != nil {
+		if err := c.rows.store(ctx, result); err != nil {
 			return fmt.Errorf("store rows: %w", err)
 		}
 	}
 	return nil
-}
-
-// attribute counts the rows of products that the control file does not count.
-func (l *loaded) attribute(c *issuance.Control, orders []issuance.NewOrder) {
-	if c == nil || len(c.Products) == 0 {
-		return
-	}
-	for i := range orders {
-		if _, counted := c.Products[orders[i].ProductID]; counted {
-			continue
-		}
-		if orders[i].State == issuance.Rejected {
-			l.unattributed++
-		} else {
-			l.uncounted++
-		}
-	}
 }
 
 // meter counts and digests what is read, stops at the limit, and remembers

@@ -149,7 +149,7 @@ func inFile(name string, err error) error {
 // takeFile claims a complete file and works it to its end.
 func (s *Stage) takeFile(ctx context.Context, src *Source, e drop.Entry, v *visit, sum *Summary) error {
 	b, err := s.Store.ClaimFile(ctx, issuance.Batch{
-		Source: src.Name, IssuerID: src.IssuerID, FileName: e.Name, Size: e.Size, ReceivedAt: v.at, BusinessDate: src.day(v.at),
+		Kind: src.kind(), Source: src.Name, IssuerID: src.IssuerID, FileName: e.Name, Size: e.Size, ReceivedAt: v.at, BusinessDate: src.day(v.at),
 	})
 	if errors.Is(err, issuance.ErrClaimed) {
 		v.waiting[e.Name] = "another file of its issuer, or an older one of its name, is being loaded"
@@ -200,13 +200,13 @@ func (s *Stage) work(ctx context.Context, src *Source, claimed issuance.Batch, v
 	}
 	sum.count(found, b.Rows, totals)
 	s.Logger.Info().Str("source", src.Name).Str("batch", b.ID).Str("file", b.FileName).Str("code", string(found.code)).
-		Int64("count", b.Rows).Int64("rejected", totals.State(issuance.Rejected)).
-		Int64("duplicate", totals.State(issuance.Duplicate)).Dur("duration", s.Now().Sub(began)).
+		Int64("count", b.Rows).Int64("rejected", totals.rejected).
+		Int64("duplicate", totals.duplicate).Dur("duration", s.Now().Sub(began)).
 		Msg("file " + string(found.to))
 	return errors.Join(s.releaseHeld(ctx, src, sum), s.archive(ctx, src, b, found.to))
 }
 
-func (sum *Summary) count(v verdict, rows int64, totals issuance.Totals) {
+func (sum *Summary) count(v verdict, rows int64, totals counts) {
 	sum.Files++
 	switch v.to {
 	case issuance.BatchRefused:
@@ -218,7 +218,7 @@ func (sum *Summary) count(v verdict, rows int64, totals issuance.Totals) {
 		sum.Accepted++
 	}
 	sum.Rows += rows
-	sum.Ready += totals.State(issuance.Ready)
-	sum.Rejected += totals.State(issuance.Rejected)
-	sum.Duplicate += totals.State(issuance.Duplicate)
+	sum.Ready += totals.good
+	sum.Rejected += totals.rejected
+	sum.Duplicate += totals.duplicate
 }

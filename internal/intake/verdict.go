@@ -69,11 +69,11 @@ func (s *Stage) judge(ctx context.Context, src *Source, b *issuance.Batch) (verd
 			return w, err
 		}
 	}
-	totals, err := s.Store.BatchTotals(ctx, b.No)
+	totals, err := s.count(ctx, b)
 	if err != nil {
 		return verdict{}, fmt.Errorf("count the rows: %w", err)
 	}
-	if w := checkRejects(src, b.Rows, totals.State(issuance.Rejected)); w.refused() {
+	if w := checkRejects(src, b.Rows, totals.rejected); w.refused() {
 		return w, nil
 	}
 	return v, nil
@@ -203,6 +203,9 @@ func checkLoaded(b *issuance.Batch, l loaded) verdict {
 	case !strings.EqualFold(l.sha256, c.SHA256):
 		return refuse(issuance.ChecksumMismatch, "the SHA-256 of the file is %s…, the control file announces %s…", l.sha256[:12], c.SHA256[:min(12, len(c.SHA256))])
 	}
+	if b.Kind == issuance.BatchChanges && len(c.Products) > 0 {
+		return refuse(issuance.ProductCountMismatch, "the control file counts rows of products, and the rows of a change file are of none")
+	}
 	return checkProducts(c, &l)
 }
 
@@ -246,19 +249,19 @@ func tooMany(rejected, rows int64, share float64) bool {
 }
 
 // decide commits the verdict.
-func (s *Stage) decide(ctx context.Context, b *issuance.Batch, v verdict) (issuance.Totals, error) {
+func (s *Stage) decide(ctx context.Context, b *issuance.Batch, v verdict) (counts, error) {
 	if v.unauthentic() {
 		if err := s.Store.ResetBatch(ctx, b.No); err != nil {
-			return issuance.Totals{}, fmt.Errorf("forget the rows of %s: %w", b.FileName, err)
+			return counts{}, fmt.Errorf("forget the rows of %s: %w", b.FileName, err)
 		}
 	}
 	why := issuance.Why{At: s.Now(), Stage: "intake", Session: s.Session, Code: v.code, Reason: v.reason}
 	if err := s.Store.DecideBatch(ctx, *b, v.to, why); err != nil {
-		return issuance.Totals{}, fmt.Errorf("record the verdict on %s: %w", b.FileName, err)
+		return counts{}, fmt.Errorf("record the verdict on %s: %w", b.FileName, err)
 	}
-	totals, err := s.Store.BatchTotals(ctx, b.No)
+	totals, err := s.count(ctx, b)
 	if err != nil {
-		return issuance.Totals{}, fmt.Errorf("count the rows of %s: %w", b.FileName, err)
+		return counts{}, fmt.Errorf("count the rows of %s: %w", b.FileName, err)
 	}
 	return totals, nil
 }

@@ -9,6 +9,15 @@ import (
 // BatchNo identifies a batch inside the store.
 type BatchNo int64
 
+// BatchKind says what the rows of a batch are.
+type BatchKind string
+
+// The kinds of batches. Their values are stored.
+const (
+	BatchOrders  BatchKind = "orders"  // cards to produce
+	BatchChanges BatchKind = "changes" // changes of orders given before
+)
+
 // BatchState says where an order file stands.
 type BatchState string
 
@@ -54,6 +63,7 @@ type Batch struct {
 	ID  string // for people and file names: 20260301T221503-5f0c1a
 	Why Why    // of its last change of state
 
+	Kind     BatchKind
 	Source   string
 	IssuerID string
 	FileName string // as dropped

@@ -77,6 +77,18 @@ const (
 const (
 	SecondOperation Code = "SECOND_OPERATION" // D1 produces it under two operations: perhaps two cards
 	MissingAtD1     Code = "MISSING_AT_D1"    // D1 had accepted it, and does not know it when asked
+
+	// ProductionFailed marks in the history that D1 ended production as FAILED in
+	// a step that says nothing of it.
+	ProductionFailed Code = "PRODUCTION_FAILED"
+)
+
+// Codes of a change that was asked of an order; a rejected row of a change file
+// has a code of a row.
+const (
+	ChangeRepeated Code = "CHANGE_REPEATED" // identical repeat; the row is a duplicate
+	OrderNotFound  Code = "ORDER_NOT_FOUND" // no order of this order_id has come in time
+	TooLate        Code = "TOO_LATE"        // the order is finished, or too far in production
 )
 
 // RowError is one thing wrong with a row. Text explains it to a core-banking

@@ -32,6 +32,24 @@
 // step for all of them. Settled means that nothing is left to be sent or
 // decided; closed means that no further news is expected.
 //
+// # A change
+//
+// A bank may ask to cancel, accelerate or redirect an order it has given. A
+// change is a row of a file of changes, with states of its own; the order stays
+// an order in its own state:
+//
+//	rejected   duplicate                          decided at intake, final
+//
+//	waiting -> applied                            made in our copy of the order
+//	  |  ^---> submitting -> submitted -> done    the center has made it
+//	  |            |-> unknown  '-> too_late | refused
+//	  |            '-> waiting, refused, too_late
+//	  '-> too_late, unmatched, held
+//
+// [Change.Next] says what follows for one that waits, and [Change.Hear] what
+// D1's news does to one that was sent. Their equation is
+// that rows are the sum of all states ([ChangeTotals]).
+//
 // # The control equation
 //
 //	rows      = rejected + duplicate + cancelled + held + ready + submitting

@@ -15,6 +15,9 @@ const (
 	EraseNotifications Erasable = "notification bodies"
 	// EraseParked: operations that waited for their order and were applied to it.
 	EraseParked Erasable = "parked operations"
+	// EraseUnmatched: operations that have waited for an order that never came.
+	// They hold D1's texts, as bodies do, and are on reports all the while.
+	EraseUnmatched Erasable = "unmatched operations"
 	// EraseIdleRuns: rows of the run ledger that found nothing to do.
 	EraseIdleRuns Erasable = "idle runs"
 	// EraseRuns: all other rows of the run ledger. The last one of every job
@@ -24,5 +27,5 @@ const (
 
 // Erasables lists every kind once.
 func Erasables() []Erasable {
-	return []Erasable{ErasePayloads, EraseNotifications, EraseParked, EraseIdleRuns, EraseRuns}
+	return []Erasable{ErasePayloads, EraseNotifications, EraseParked, EraseUnmatched, EraseIdleRuns, EraseRuns}
 }

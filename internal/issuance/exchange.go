@@ -85,7 +85,8 @@ type Claim struct {
 // Outcome is what came of a claim or of asking D1 about an unknown order.
 type Outcome struct {
 	Ref           Ref
-	Attempt       int // of the claim; an outcome of an older attempt is ignored
+	Attempt       int    // of the claim; an outcome of an older attempt is ignored
+	CorrelationID string // of the claim, as is one of an older claim in the same attempt; empty: not known
 	To            State
 	OperationID   string // D1's, when To is Submitted
 	Code          Code
@@ -171,6 +172,7 @@ const (
 	DeliverReceipt        DeliveryKind = "receipt"
 	DeliverReconciliation DeliveryKind = "reconciliation"
 	DeliverStatus         DeliveryKind = "status"
+	DeliverExceptions     DeliveryKind = "exceptions"
 )
 
 // Delivery is a file we owe or have delivered. It is planned, with its name,

@@ -75,15 +75,18 @@ func (o *Order) hearProduction(op Operation, why Why) []Event {
 	if op.Production != "" {
 		p.hearStep(Step{Status: op.Production, Failed: op.Status == OperationFailed, Reason: op.Reason, At: op.at()}, op.Current)
 	}
-	p.DueDate = max(p.DueDate, op.DueDate)
+	p.DueDate = laterDate(p.DueDate, op.DueDate)
 	p.Site = max(p.Site, op.Site) // of two, neither is known to be newer
 	switch {
 	case was.Status != p.Status, was.Failed != p.Failed:
+		if p.FailedInStep() {
+			why.Code = ProductionFailed // the status alone would read as if all were well
+		}
 		events = append(events, why.event(o.Ref, KindProduction, string(was.Status), string(p.Status)))
 	case op.Production != "" && op.Production != p.Status:
 		events = append(events, why.event(o.Ref, KindLateNews, string(p.Status), string(op.Production)))
 	}
-	why.Reason = ""
+	why.Code, why.Reason = "", ""
 	switch changed, late := p.hearShipment(op); {
 	case changed:
 		events = append(events, why.event(o.Ref, KindShipment, was.Shipment.Status, p.Shipment.Status))
@@ -91,6 +94,23 @@ func (o *Order) hearProduction(op Operation, why Why) []Event {
 		events = append(events, why.event(o.Ref, KindLateNews, p.Shipment.Status, op.Shipment.Status))
 	}
 	return events
+}
+
+// laterDate returns the later of two dates of D1's, which are text: what begins
+// like one goes before all that does not.
+func laterDate(a, b string) string {
+	if order := cmp.Or(compareBool(isDate(a), isDate(b)), cmp.Compare(a, b)); order < 0 {
+		return b
+	}
+	return a
+}
+
+func isDate(s string) bool {
+	if len(s) < len(time.DateOnly) {
+		return false
+	}
+	_, err := time.Parse(time.DateOnly, s[:len(time.DateOnly)])
+	return err == nil
 }
 
 // hearStep takes a status in and settles anew which one counts.

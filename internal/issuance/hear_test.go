@@ -77,3 +77,22 @@ func TestManyOperationsOfAnOrder(t *testing.T) {
 		t.Errorf("%s and %d others, %d events", o.OperationID, len(o.OtherOperations), events)
 	}
 }
+
+// A due date that is none does not hide one, whichever comes first.
+func TestDueDateIsADate(t *testing.T) {
+	t.Parallel()
+	for _, due := range [][]string{
+		{"2026-03-05", "to be confirmed"}, {"to be confirmed", "2026-03-05"}, {"9 March", "2026-03-05"}, {"2026-03-05", ""},
+		{"2026-03-04", "2026-03-05"}, {"99999999", "2026-03-05"},
+	} {
+		o := issuance.Order{State: issuance.Submitted}
+		for _, d := range due {
+			if _, err := o.Hear(issuance.Operation{Production: issuance.CardProdOngoing, DueDate: d}, issuance.Why{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if o.Production.DueDate != "2026-03-05" {
+			t.Errorf("of %q it keeps %q", due, o.Production.DueDate)
+		}
+	}
+}

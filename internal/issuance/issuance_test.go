@@ -22,7 +22,7 @@ func TestLegalTransitionsOfAnOrder(t *testing.T) {
 		issuance.Ready:      "submitting held cancelled submitted unknown",
 		issuance.Submitting: "submitted refused unknown ready",
 		issuance.Unknown:    "submitted ready held",
-		issuance.Refused:    "ready submitted",
+		issuance.Refused:    "ready cancelled submitted",
 		issuance.Cancelled:  "submitted",
 	}
 	for _, from := range issuance.States() {

@@ -50,7 +50,7 @@ var successors = map[State][]State{
 	Ready:      {Submitting, Held, Cancelled, Submitted, Unknown}, // unknown: a person doubts that it was never sent
 	Submitting: {Submitted, Refused, Unknown, Ready},
 	Unknown:    {Submitted, Ready, Held},
-	Refused:    {Ready, Submitted},
+	Refused:    {Ready, Cancelled, Submitted},
 	Cancelled:  {Submitted},
 }
 
@@ -136,6 +136,12 @@ func (o *Order) Final() bool {
 		return o.Production.Final()
 	}
 	return !o.State.Open()
+}
+
+// Revise notes that an order was changed in a way that leaves its state: its
+// priority, or the request that is to be sent.
+func (o *Order) Revise(why Why) Event {
+	return why.event(o.Ref, KindState, string(o.State), string(o.State))
 }
 
 // Disposition is what became of an order, as the back office reads it: its

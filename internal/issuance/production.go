@@ -1,6 +1,7 @@
 package issuance
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -156,6 +157,10 @@ func (p *Production) Phase() Phase {
 // Final reports whether production has ended.
 func (p *Production) Final() bool { return p.made() || p.Status.Final(p.Failed) }
 
+// FailedInStep reports whether production has failed and its status, a step of
+// making the card, does not say so.
+func (p *Production) FailedInStep() bool { return p.Failed && !p.Status.step(false).final }
+
 func (p *Production) made() bool { return p.NoShipment && p.Status == CardProdDone && !p.Failed }
 
 // Shipment is D1's details.shipment, values as D1 or the carrier writes them.
@@ -179,6 +184,10 @@ const (
 	OperationProduce     = "PRODUCE"
 	OperationUpdateOrder = "UPDATE_ORDER"
 )
+
+// ErrTooManyOperations says that a list of operations is longer than any that
+// D1 has a reason to send.
+var ErrTooManyOperations = errors.New("the list of operations is too long")
 
 // Operation is one entry of a D1 notification or of an answer to
 // productionStatus, reduced to what we use.

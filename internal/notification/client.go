@@ -59,7 +59,7 @@ func (r *rate) use(client string, take bool) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := r.next[client]
-	if next.Before(now) {
+	if next.Before(now) || next.Sub(now) > r.burst { // rested, or the clock was set back: nobody waits for it
 		next = now
 	}
 	next = next.Add(r.interval)

@@ -1,6 +1,7 @@
 package notification
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -37,13 +38,14 @@ type conns struct {
 	mu        sync.Mutex
 	open      int
 	byAddress map[netip.Prefix]int
+	shaking   *list.List    // of *tracked: those in their handshake, the oldest first
 	idle      chan struct{} // closed when open is zero, if somebody waits for that
 	stopped   atomic.Bool   // no longer accepting
 }
 
 func newConns(inner net.Listener, tlsConfig *tls.Config, l limits, r *refusals) *conns {
 	c := &conns{inner: inner, tls: tlsConfig, limits: l, refusals: r, ready: make(chan net.Conn),
-		broken: make(chan error, 1), byAddress: map[netip.Prefix]int{}}
+		broken: make(chan error, 1), byAddress: map[netip.Prefix]int{}, shaking: list.New()}
 	c.ended, c.end = context.WithCancel(context.Background())
 	return c
 }
@@ -124,32 +126,67 @@ func (c *conns) accept() {
 	}
 }
 
-// admit takes a connection if there is a place for it.
+// admit takes a connection if there is a place for it, or one can be made.
 func (c *conns) admit(conn net.Conn) {
 	from := network(conn.RemoteAddr().String())
-	c.mu.Lock()
-	reason := Reason("")
-	switch {
-	case c.open >= c.limits.connections:
-		reason = TooManyConnections
-	case c.byAddress[from] >= c.limits.perAddress:
-		reason = TooManyOfAddress
-	default:
-		c.open++
-		c.byAddress[from]++
+	reason := c.take(from)
+	if reason != "" && c.makeRoom(from, reason) {
+		reason = c.take(from)
 	}
-	c.mu.Unlock()
 	if reason != "" {
 		_ = conn.Close() // it is refused either way
 		c.refusals.count(reason, "", nil)
 		return
 	}
-	t := &tracked{Conn: conn, opened: time.Now(), release: func() { c.release(from) }}
+	t := &tracked{Conn: conn, opened: time.Now(), from: from, release: func() { c.release(from) }}
 	if c.tls == nil {
 		go c.hand(t)
 		return
 	}
-	go c.handshake(t)
+	c.mu.Lock()
+	place := c.shaking.PushBack(t)
+	c.mu.Unlock()
+	go c.handshake(t, place)
+}
+
+// take takes a place for a connection, or says why there is none.
+func (c *conns) take(from netip.Prefix) Reason {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.open >= c.limits.connections:
+		return TooManyConnections
+	case c.byAddress[from] >= c.limits.perAddress:
+		return TooManyOfAddress
+	}
+	c.open++
+	c.byAddress[from]++
+	return ""
+}
+
+// makeRoom ends the connection that has been in its handshake for the longest,
+// if that is longer than a good one takes. To connect and say nothing needs no
+// certificate: anybody could else take every place, and D1 would find none.
+func (c *conns) makeRoom(from netip.Prefix, reason Reason) bool {
+	c.mu.Lock()
+	var oldest *tracked
+	for e := c.shaking.Front(); e != nil && oldest == nil; e = e.Next() {
+		if t, _ := e.Value.(*tracked); reason == TooManyConnections || t.from == from {
+			oldest = t
+			if time.Since(t.opened) < c.limits.handshake/20 {
+				oldest = nil // and those after it are younger
+				break
+			}
+			c.shaking.Remove(e)
+		}
+	}
+	c.mu.Unlock()
+	if oldest == nil {
+		return false
+	}
+	oldest.evicted.Store(true)
+	_ = oldest.Close() // its handshake ends with an error
+	return true
 }
 
 func (c *conns) release(from netip.Prefix) {
@@ -165,15 +202,26 @@ func (c *conns) release(from netip.Prefix) {
 	}
 }
 
-func (c *conns) handshake(t *tracked) {
+func (c *conns) handshake(t *tracked, place *list.Element) {
 	ctx, cancel := context.WithTimeout(c.ended, c.limits.handshake)
 	defer cancel()
 	conn := tls.Server(t, c.tls)
-	if err := conn.HandshakeContext(ctx); err != nil {
+	err := conn.HandshakeContext(ctx)
+	c.mu.Lock()
+	c.shaking.Remove(place) // nothing, if it was removed already
+	c.mu.Unlock()
+	switch {
+	case err == nil:
+	case c.ended.Err() != nil: // by us
 		_ = conn.Close()
-		if c.ended.Err() == nil { // else by us
-			c.refusals.count(handshakeReason(err), "", nil) // no text: it may quote what the client sent
+		return
+	default:
+		_ = conn.Close()
+		reason := handshakeReason(err)
+		if t.evicted.Load() {
+			reason = SlowHandshake
 		}
+		c.refusals.count(reason, "", nil) // no text: it may quote what the client sent
 		return
 	}
 	c.hand(conn)
@@ -209,10 +257,12 @@ func network(addr string) netip.Prefix {
 type tracked struct {
 	net.Conn
 	opened  time.Time
+	from    netip.Prefix
 	release func()
 	once    sync.Once
 
 	timedOut atomic.Bool // the last read did
+	evicted  atomic.Bool // its place was given to another
 	begun    atomic.Bool // a request has begun that no handler has seen yet
 	served   atomic.Bool // a handler has seen a request
 }

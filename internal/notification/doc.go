@@ -16,7 +16,7 @@
 //	     before D1 is given our address for it
 //	405  not POST
 //	408  the body did not arrive in time or to its end; try again
-//	413  larger than [Config.MaxBody]
+//	413  larger than [Config.MaxBody], or of more operations than D1 has a reason to send
 //	429  more than [Config.PerSecond]; try again after Retry-After
 //	503  cannot be stored now; try again after Retry-After
 //
@@ -47,7 +47,9 @@
 // # What one client can do to the others
 //
 // [Listen] bounds connections in all and for each address, the time of a
-// handshake, a header, a body, an answer and of idleness; [New] bounds the
+// handshake, a header, a body, an answer and of idleness; when no place is free,
+// the oldest handshake loses its own, so that who has no certificate cannot keep
+// D1 out by connecting; [New] bounds the
 // length of a body, the memory of all bodies, the notifications of one client
 // (an OAuth client, else the name of its certificate, else its address), and
 // those in the store at a time. A body is read before it gets a place in front

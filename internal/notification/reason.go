@@ -95,43 +95,58 @@ const quiet = time.Minute
 // refusals counts every refusal and logs a few: whoever can connect can be
 // refused, thousands of times a second, and must not fill the disk by it.
 type refusals struct {
-	meter Meter
-	log   zerolog.Logger
-	now   func() time.Time
-
-	mu   sync.Mutex
-	seen map[Reason]*refusal
+	meter  Meter
+	log    zerolog.Logger
+	now    func() time.Time
+	rarely rarely // by reason
 }
 
-type refusal struct {
+// rarely says when something that happens often is worth a line: the first time,
+// and then not before it was quiet for a while. The zero value is ready.
+type rarely struct {
+	mu   sync.Mutex
+	seen map[string]*occurrence // keys are of a closed list
+}
+
+type occurrence struct {
 	logged time.Time
-	since  int // refusals since then
+	since  int // occurrences since then
+}
+
+// due counts an occurrence and reports whether it is to be logged, and how many
+// there were since the last line, this one included.
+func (r *rarely) due(key string, at time.Time) (n int, due bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen == nil {
+		r.seen = map[string]*occurrence{}
+	}
+	s := r.seen[key]
+	if s == nil {
+		s = &occurrence{}
+		r.seen[key] = s
+	}
+	s.since++
+	n = s.since
+	due = s.logged.IsZero() || at.Sub(s.logged) >= quiet || at.Before(s.logged)
+	if due {
+		s.logged, s.since = at, 0
+	}
+	return n, due
 }
 
 func newRefusals(meter Meter, log zerolog.Logger, now func() time.Time) *refusals {
 	if meter == nil {
 		meter = noMeter{}
 	}
-	return &refusals{meter: meter, log: log, now: now, seen: map[Reason]*refusal{}}
+	return &refusals{meter: meter, log: log, now: now}
 }
 
 // count counts a refusal, and logs it when its reason was not logged lately.
 // Neither err nor issuer may hold anything that a client wrote.
 func (r *refusals) count(reason Reason, issuer string, err error) {
 	r.meter.Refused(string(reason))
-	r.mu.Lock()
-	s := r.seen[reason]
-	if s == nil {
-		s = &refusal{}
-		r.seen[reason] = s
-	}
-	s.since++
-	n, at := s.since, r.now()
-	due := s.logged.IsZero() || at.Sub(s.logged) >= quiet || at.Before(s.logged)
-	if due {
-		s.logged, s.since = at, 0
-	}
-	r.mu.Unlock()
+	n, due := r.rarely.due(string(reason), r.now())
 	if !due {
 		return
 	}

@@ -10,8 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -40,7 +40,7 @@ type Sealer interface {
 type Config struct {
 	Issuers     []string      // whose notifications we take; required
 	MaxBody     int64         // bytes; default 5 MiB
-	MaxBuffered int64         // bytes of all bodies that are being read or stored; default 16 times MaxBody
+	MaxBuffered int64         // bytes of all bodies that are being read or stored, half of it for one client; default 16 times MaxBody
 	MaxInFlight int           // notifications stored at a time, the others wait; default 256
 	Timeout     time.Duration // for waiting, and again for storing; shorter than D1's patience; default 8 s
 	RetryAfter  time.Duration // what we ask for when a notification cannot be stored; default 10 s
@@ -65,10 +65,12 @@ type Receiver struct {
 	deps      Deps
 	mux       *http.ServeMux
 	slots     chan struct{}
-	buffered  atomic.Int64
+	buffers   *buffers
 	rate      *rate
 	authority *authority // nil without OAuth
 	refusals  *refusals
+	unread    rarely // by issuer: notifications that hold no operations
+	unfit     rarely // by issuer: those with something that does not fit
 }
 
 // New returns a Receiver.
@@ -90,7 +92,8 @@ func New(cfg Config, deps Deps) (*Receiver, error) {
 		deps.Meter = noMeter{}
 	}
 	r := &Receiver{cfg: cfg, deps: deps, mux: http.NewServeMux(), slots: make(chan struct{}, cfg.MaxInFlight),
-		rate: newRate(cfg.PerSecond, time.Second, deps.Now), refusals: newRefusals(deps.Meter, deps.Log, deps.Now)}
+		buffers: newBuffers(cfg.MaxBuffered, cfg.MaxBody),
+		rate:    newRate(cfg.PerSecond, time.Second, deps.Now), refusals: newRefusals(deps.Meter, deps.Log, deps.Now)}
 	r.mux.HandleFunc(Path, r.receive)
 	r.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		r.refuse(w, "", &failure{NotFound, http.StatusNotFound, "nothing here", nil})
@@ -106,7 +109,13 @@ func New(cfg Config, deps Deps) (*Receiver, error) {
 }
 
 // ServeHTTP implements [http.Handler].
-func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.mux.ServeHTTP(w, req) }
+func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if req.RequestURI == "*" || path.Clean(req.URL.Path) != req.URL.Path { // the mux would answer by itself, and redirect
+		r.refuse(w, "", &failure{NotFound, http.StatusNotFound, "nothing here", nil})
+		return
+	}
+	r.mux.ServeHTTP(w, req)
+}
 
 // failure is a notification that was not taken.
 type failure struct {
@@ -118,7 +127,7 @@ type failure struct {
 
 func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
 	started := r.deps.Now()
-	issuer, fail := r.admit(w, req)
+	client, issuer, fail := r.admit(w, req)
 	if fail != nil {
 		r.refuse(w, issuer, fail)
 		return
@@ -128,7 +137,7 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
 			r.refuse(w, issuer, &failure{Internal, http.StatusServiceUnavailable, "internal error", fmt.Errorf("panic of type %T", v)})
 		}
 	}()
-	applied, came, fail := r.handle(w, req, issuer)
+	applied, came, fail := r.handle(w, req, client, issuer)
 	if fail != nil {
 		r.refuse(w, issuer, fail)
 		return
@@ -139,7 +148,9 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
 	r.count(issuer, applied)
 	level := zerolog.DebugLevel
 	if applied.Unmatched+applied.Strange > 0 {
-		level = zerolog.InfoLevel
+		if _, due := r.unfit.due(issuer, r.deps.Now()); due { // metrics and the store count them all
+			level = zerolog.InfoLevel
+		}
 	}
 	if e := r.deps.Log.WithLevel(level); e.Enabled() { // thousands of times a second
 		e.Str("stage", stage).Str("issuer", issuer).Dur("duration", took).
@@ -153,12 +164,12 @@ const stage = "notification"
 
 // admit decides by the header alone: method, token, rate, issuer, length. What
 // it refuses was not read.
-func (r *Receiver) admit(w http.ResponseWriter, req *http.Request) (issuer string, _ *failure) {
+func (r *Receiver) admit(w http.ResponseWriter, req *http.Request) (client, issuer string, _ *failure) {
 	if req.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return "", &failure{WrongMethod, http.StatusMethodNotAllowed, "only POST", nil}
+		return "", "", &failure{WrongMethod, http.StatusMethodNotAllowed, "only POST", nil}
 	}
-	client := transportClient(req)
+	client = transportClient(req)
 	if r.authority != nil {
 		named, reason, challenge := r.authority.bearer(req)
 		if reason != "" {
@@ -167,25 +178,25 @@ func (r *Receiver) admit(w http.ResponseWriter, req *http.Request) (issuer strin
 			if reason == BearerScope {
 				status = http.StatusForbidden
 			}
-			return "", &failure{reason, status, "a valid bearer token is needed", nil}
+			return "", "", &failure{reason, status, "a valid bearer token is needed", nil}
 		}
 		client = "client/" + named
 	}
 	if wait := r.rate.take(client); wait > 0 {
 		w.Header().Set("Retry-After", seconds(wait))
-		return "", &failure{TooOften, http.StatusTooManyRequests, "too many requests", nil}
+		return "", "", &failure{TooOften, http.StatusTooManyRequests, "too many requests", nil}
 	}
 	issuer = req.PathValue("issuerId")
 	if !slices.Contains(r.cfg.Issuers, issuer) {
-		return "", &failure{UnknownIssuer, http.StatusNotFound, "unknown issuer", nil} // its name is anybody's text: not logged
+		return "", "", &failure{UnknownIssuer, http.StatusNotFound, "unknown issuer", nil} // its name is anybody's text: not logged
 	}
 	if req.ContentLength > r.cfg.MaxBody {
 		if req.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close") // or we would have to read it
 		}
-		return issuer, &failure{TooLarge, http.StatusRequestEntityTooLarge, "too large", nil}
+		return "", issuer, &failure{TooLarge, http.StatusRequestEntityTooLarge, "too large", nil}
 	}
-	return issuer, nil
+	return client, issuer, nil
 }
 
 func (r *Receiver) count(issuer string, applied issuance.Applied) {
@@ -201,8 +212,8 @@ func (r *Receiver) count(issuer string, applied issuance.Applied) {
 
 // handle reads, then waits for a place, then stores. A client that sends its
 // body slowly holds no place, and of the memory only what it has sent.
-func (r *Receiver) handle(w http.ResponseWriter, req *http.Request, issuer string) (applied issuance.Applied, _ arrival, _ *failure) {
-	counted := &countedReader{from: http.MaxBytesReader(w, req.Body, r.cfg.MaxBody), total: &r.buffered, limit: r.cfg.MaxBuffered}
+func (r *Receiver) handle(w http.ResponseWriter, req *http.Request, client, issuer string) (applied issuance.Applied, _ arrival, _ *failure) {
+	counted := &countedReader{from: http.MaxBytesReader(w, req.Body, r.cfg.MaxBody), into: r.buffers, client: client}
 	defer counted.release()
 	body, fail := r.read(counted, req.ContentLength)
 	if fail != nil {
@@ -223,7 +234,7 @@ func (r *Receiver) handle(w http.ResponseWriter, req *http.Request, issuer strin
 
 func (r *Receiver) read(from io.Reader, length int64) ([]byte, *failure) {
 	var body bytes.Buffer
-	body.Grow(int(min(max(length, 512), 64<<10)) + bytes.MinRead)
+	body.Grow(int(min(max(length, 512), promised)) + bytes.MinRead)
 	_, err := body.ReadFrom(from)
 	tooLarge := new(http.MaxBytesError)
 	switch {
@@ -239,39 +250,27 @@ func (r *Receiver) read(from io.Reader, length int64) ([]byte, *failure) {
 	return nil, &failure{CutBody, http.StatusRequestTimeout, "the body did not arrive", nil}
 }
 
-var errBuffersFull = errors.New("the bodies that are being read fill their memory")
-
-// countedReader counts what it has read into a total that has a limit.
-type countedReader struct {
-	from  io.Reader
-	total *atomic.Int64
-	limit int64
-	mine  int64
-}
-
-// Read implements [io.Reader].
-func (c *countedReader) Read(p []byte) (int, error) {
-	n, err := c.from.Read(p)
-	c.mine += int64(n)
-	if c.total.Add(int64(n)) > c.limit && (err == nil || errors.Is(err, io.EOF)) {
-		err = errBuffersFull
-	}
-	return n, err
-}
-
-func (c *countedReader) release() { c.total.Add(-c.mine) }
+// promised is how many bytes are set aside for a body that has been announced
+// and has not come: little, as it is not counted.
+const promised = 4 << 10
 
 // take stores and applies a notification. It goes on when D1 hangs up: the work
 // is as good as done, and D1 will repeat it otherwise.
 func (r *Receiver) take(ctx context.Context, issuer string, body []byte) (applied issuance.Applied, came arrival, _ *failure) {
-	operations, err := r.deps.Parse(body)
+	text := bytes.TrimPrefix(body, []byte("\ufeff")) // a byte order mark, which RFC 8259 lets us ignore
+	operations, err := r.deps.Parse(text)
 	came = arrival{"taken", lag(operations, r.deps.Now())}
-	if err != nil && !json.Valid(body) {
+	switch {
+	case err == nil:
+	case errors.Is(err, issuance.ErrTooManyOperations):
+		return applied, arrival{}, &failure{TooLarge, http.StatusRequestEntityTooLarge, "too many operations", nil}
+	case !json.Valid(text):
 		return applied, arrival{}, &failure{NotJSON, http.StatusBadRequest, "not JSON", nil}
-	}
-	if err != nil { // it is news, in a form D1 has not used before; a refusal would lose it
+	default: // it is news, in a form D1 has not used before; a refusal would lose it
 		came.result = "unread"
-		r.deps.Log.Error().Str("stage", stage).Str("issuer", issuer).Msg("notification kept unread: it is no list of operations")
+		if n, due := r.unread.due(issuer, r.deps.Now()); due {
+			r.deps.Log.Error().Str("stage", stage).Str("issuer", issuer).Int("count", n).Msg("notification kept unread: it is no list of operations")
+		}
 	}
 	digest := r.deps.Digest("notification", issuer, string(body))
 	sealed, err := r.deps.Sealer.Seal(body, AdditionalData(issuer, digest))

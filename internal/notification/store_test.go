@@ -34,13 +34,18 @@ func newStoreBench(tb testing.TB, n int) (*notification.Receiver, *store.Store) 
 // newOrders returns a store with n orders that are being sent right now.
 func newOrders(tb testing.TB, n int) (*store.Store, string) {
 	tb.Helper()
+	return newOrdersIn(tb, string(storetest.SQLite(tb)), n)
+}
+
+func newOrdersIn(tb testing.TB, file string, n int) (*store.Store, string) {
+	tb.Helper()
 	must := func(err error) {
 		tb.Helper()
 		if err != nil {
 			tb.Fatal(err)
 		}
 	}
-	s, err := store.Open(tb.Context(), store.Config{Path: string(storetest.SQLite(tb))})
+	s, err := store.Open(tb.Context(), store.Config{Path: file})
 	must(err)
 	tb.Cleanup(func() { _ = s.Close() })
 	session, err := s.StartSession(tb.Context(), "test")

@@ -27,12 +27,27 @@ type Options struct {
 
 // Record is one row of the file, good or not.
 type Record struct {
-	Row   *Row
-	RowNo int64 // from 1, the header not counted
-	Line  int64 // physical line the row starts on; the header is on line 1
+	Row    *Row       // nil unless the file's content is [Orders]
+	Change *ChangeRow // nil unless it is [Changes]
+	RowNo  int64      // from 1, the header not counted
+	Line   int64      // physical line the row starts on; the header is on line 1
 	// Err says that the row could not be taken apart. Row then has what could
 	// be made out, its order_id at most.
 	Err *issuance.RowError
+}
+
+// cells returns the row, whatever it is of.
+func (r *Record) cells() cells {
+	if r.Change != nil {
+		return r.Change
+	}
+	return r.Row
+}
+
+// set takes a row as the CSV library gives it.
+func (r *Record) set(row any) {
+	r.Row, _ = row.(*Row)
+	r.Change, _ = row.(*ChangeRow)
 }
 
 // Decoder reads the rows of an order file. It is for one goroutine.
@@ -185,7 +200,7 @@ func (d *Decoder) reset() error {
 	r := csv.NewReader(d.stage)
 	r.ReuseRecord = true
 	r.Comma = rune(d.delim)
-	rows, err := gocsv.NewUnmarshaller(r, &Row{})
+	rows, err := gocsv.NewUnmarshaller(r, d.blank())
 	if err != nil {
 		return fmt.Errorf("prepare rows: %w", err)
 	}
@@ -203,7 +218,8 @@ func (d *Decoder) Next() (Record, error) {
 	if err != nil {
 		return Record{}, d.readError(err)
 	}
-	rec := Record{Row: &Row{}, RowNo: d.last.RowNo + 1, Line: fr.line}
+	rec := Record{RowNo: d.last.RowNo + 1, Line: fr.line}
+	rec.set(d.blank())
 	rec.Err = d.decode(fr, &rec)
 	d.last = rec
 	d.cutOff = !fr.ended && rec.Err != nil
@@ -213,10 +229,10 @@ func (d *Decoder) Next() (Record, error) {
 func (d *Decoder) decode(fr frame, rec *Record) *issuance.RowError {
 	switch {
 	case fr.quote != quotesFine:
-		rec.Row.OrderID = d.orderID(fr.raw)
+		rec.cells().setOrderID(d.orderID(fr.raw))
 		return rec.fault(issuance.BadQuote, string(fr.quote))
 	case fr.fields != len(d.places):
-		rec.Row.OrderID = d.orderID(fr.raw)
+		rec.cells().setOrderID(d.orderID(fr.raw))
 		fields := "fields"
 		if fr.fields == 1 {
 			fields = "field"
@@ -238,13 +254,13 @@ func (d *Decoder) decode(fr frame, rec *Record) *issuance.RowError {
 		}
 		return rec.fault(issuance.BadQuote, "the row is not CSV")
 	}
-	rec.Row = row.(*Row)
-	d.finish(rec.Row)
+	rec.set(row)
+	d.finish(rec.cells())
 	if d.bytes != nil && looksUTF8(fr.raw) {
 		return rec.fault(issuance.FormatInvalid, fmt.Sprintf("the row is in UTF-8, %s is agreed", d.charset))
 	}
 	if wrong >= 0 {
-		return rec.fault(issuance.FormatInvalid, strings.Join(append(d.notText(rec.Row), d.wrongByte(fr, wrong)), ": "))
+		return rec.fault(issuance.FormatInvalid, strings.Join(append(d.notText(rec.cells()), d.wrongByte(fr, wrong)), ": "))
 	}
 	return nil
 }
@@ -267,7 +283,7 @@ func (d *Decoder) orderID(raw []byte) string {
 
 // notText names the columns that have bytes which are no text, in one string if
 // there are any: ignored columns can have them, too.
-func (d *Decoder) notText(row *Row) []string {
+func (d *Decoder) notText(row cells) []string {
 	d.scratch = row.AppendValues(d.scratch[:0])
 	var names []string
 	for i, v := range d.scratch {

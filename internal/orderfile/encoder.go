@@ -51,7 +51,12 @@ func NewLayoutEncoder(w io.Writer, l *Layout) (*Encoder, error) {
 
 // Encode writes one row. It may stay in a buffer until Flush. It fails for a
 // row that the format cannot express.
-func (e *Encoder) Encode(row *Row) error {
+func (e *Encoder) Encode(row *Row) error { return e.encode(row) }
+
+// EncodeChange is Encode for a change file.
+func (e *Encoder) EncodeChange(row *ChangeRow) error { return e.encode(row) }
+
+func (e *Encoder) encode(row cells) error {
 	e.scratch = row.AppendValues(e.scratch[:0])
 	cells, err := e.theirs(e.scratch)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 // Once Columns, AbsentColumns or ExtraColumns say something about columns,
 // these are found by their names, in any order.
 type Format struct {
+	Content   Content // empty: Orders
 	Delimiter string  // one character of ASCII; empty: a comma
 	Charset   Charset // empty: UTF8
 	// Columns gives the file's own name of each of our columns that the file
@@ -47,7 +48,7 @@ var perRow = []string{"order_id", "card_id", "pan", "encrypted_data"}
 
 // Check returns everything that is wrong with a format, sorted by key.
 func (f *Format) Check() []FormatProblem {
-	c := formatCheck{Format: f, schema: Schema()}
+	c := formatCheck{Format: f, schema: f.Content.schema()}
 	if f.Delimiter != "" && !validDelimiter(f.Delimiter) {
 		c.add("delimiter", "%q is not one ASCII character that can separate columns, such as ; or a tab", f.Delimiter)
 	}
@@ -82,7 +83,11 @@ func (c *formatCheck) field(key, name string) *tableschema.Field {
 	if similar, ok := tableschema.Similar(name, c.schema.Names()); ok {
 		hint = fmt.Sprintf("; did you mean %s?", similar)
 	}
-	c.add(key, "is not a column of the order file's schema%s", hint)
+	file := "order"
+	if c.Content == Changes {
+		file = "change"
+	}
+	c.add(key, "is not a column of the %s file's schema%s", file, hint)
 	return nil
 }
 
@@ -193,6 +198,9 @@ func (c *formatCheck) complete() {
 		if f := &c.schema.Fields[i]; f.Required && !has(f.Name) {
 			c.add("columns", "%s is required, but is neither here nor among constants", f.Name)
 		}
+	}
+	if c.Content == Changes {
+		return // without an address a source can still cancel and accelerate
 	}
 	if !has("encrypted_data") {
 		for _, ours := range []string{"pan", "expiry", "cardholder_name"} {

@@ -14,6 +14,7 @@ import (
 // Layout is a [Format] made ready for reading and writing. It is safe for
 // concurrent use. A nil Layout is that of the contract.
 type Layout struct {
+	content Content
 	schema  *tableschema.Schema
 	delim   byte
 	charset Charset
@@ -35,8 +36,20 @@ type translation struct {
 	values map[string]string // theirs to ours
 }
 
-// contract is the layout of the contract itself.
-func contract() *Layout { return &Layout{schema: Schema(), delim: ',', charset: UTF8} }
+// contract is the layout of the contract of order files itself.
+func contract() *Layout { return contractOf(Orders) }
+
+func contractOf(content Content) *Layout {
+	return &Layout{content: content, schema: content.schema(), delim: ',', charset: UTF8}
+}
+
+// blank returns an empty row of the layout's content.
+func (l *Layout) blank() any {
+	if l.content == Changes {
+		return &ChangeRow{}
+	}
+	return &Row{}
+}
 
 // NewLayout checks a format and makes it ready. The error names everything
 // that is wrong.
@@ -48,7 +61,7 @@ func NewLayout(f Format) (*Layout, error) {
 		}
 		return nil, errors.Join(errs...)
 	}
-	l := contract()
+	l := contractOf(f.Content)
 	if f.Delimiter != "" {
 		l.delim = f.Delimiter[0]
 	}
@@ -159,7 +172,7 @@ func (l *Layout) ourHeader(places []int) []byte {
 }
 
 // finish turns the cells of a row from theirs into ours.
-func (l *Layout) finish(row *Row) {
+func (l *Layout) finish(row cells) {
 	for _, t := range l.values {
 		cell := row.field(t.column)
 		if ours, ok := t.values[cell.get()]; ok {

@@ -132,7 +132,20 @@ func (r *Row) AppendValues(dst []string) []string {
 }
 
 // field returns a field by its position in the schema.
-func (r *Row) field(i int) field { return field{reflect.ValueOf(r).Elem().Field(i).Addr().Interface()} }
+func (r *Row) field(i int) field { return fieldOf(r, i) }
+
+func (r *Row) setOrderID(id string) { r.OrderID = id }
+
+// cells is a row of any content: a struct of fields in the order of its schema.
+type cells interface {
+	AppendValues(dst []string) []string
+	field(i int) field
+	setOrderID(id string)
+}
+
+func fieldOf(row any, i int) field {
+	return field{reflect.ValueOf(row).Elem().Field(i).Addr().Interface()}
+}
 
 // Format implements [fmt.Formatter] and shows nothing: which of the columns
 // hold personal data is not worth getting wrong in a log line.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"cardbatch/internal/ageing"
 	"cardbatch/internal/drop"
 	"cardbatch/internal/issuance"
 )
@@ -28,6 +29,9 @@ type Batches interface {
 	// ProductTotals counts the orders of a batch by product; Rows of each are
 	// the rows found for it.
 	ProductTotals(ctx context.Context, no issuance.BatchNo) (map[string]issuance.Totals, error)
+	// ChangesOfBatch and ChangeTotals are the same for a batch of changes.
+	ChangesOfBatch(ctx context.Context, no issuance.BatchNo) iter.Seq2[issuance.Change, error]
+	ChangeTotals(ctx context.Context, no issuance.BatchNo) (issuance.ChangeTotals, error)
 	// RowErrors returns what is wrong with rows of a batch, in the order of
 	// the rows; for a refused batch, too, whose orders are gone.
 	RowErrors(ctx context.Context, no issuance.BatchNo) iter.Seq2[issuance.RowError, error]
@@ -71,6 +75,7 @@ type Store interface {
 	Batches
 	News
 	Deliveries
+	ageing.Source
 }
 
 // Drop is what the stage needs of a file drop; see [drop.Drop].
@@ -113,10 +118,13 @@ type Source struct {
 	Quarantine Place // where refused files end up; their receipts go there, too
 }
 
-// Issuer says where to write the status files of an issuer.
+// Issuer says where to write the status and exceptions files of an issuer.
 type Issuer struct {
 	ID      string
 	Reports Place
+	// Ageing says when an order needs a person. Without it there are no
+	// exceptions files.
+	Ageing *ageing.Rules
 }
 
 // DefaultReviseEvery leaves room for a daily job that starts a little early.
@@ -171,13 +179,14 @@ func (p *Place) check() error {
 func Kinds() []string {
 	return []string{
 		string(issuance.DeliverReceipt), string(issuance.DeliverReconciliation), string(issuance.DeliverStatus),
+		string(issuance.DeliverExceptions),
 	}
 }
 
 // Options say what one run is to do.
 type Options struct {
 	Kinds        []string // of [Kinds]; none means all
-	BusinessDate string   // of status files, YYYY-MM-DD; empty means today in UTC
+	BusinessDate string   // of status and exceptions files, YYYY-MM-DD; empty means today in UTC
 }
 
 // ErrOptions says that a run was asked for something that does not exist.
@@ -208,13 +217,14 @@ type Summary struct {
 	Receipts        int      `json:"receipts"` // files delivered
 	Reconciliations int      `json:"reconciliations"`
 	Statuses        int      `json:"statuses"`
+	Exceptions      int      `json:"exceptions"`
 	Rows            int64    `json:"rows"`    // in all of them
 	Pending         int      `json:"pending"` // planned, but not delivered
 	Unbalanced      []string `json:"unbalanced,omitempty"`
 }
 
 // Files returns how many files were delivered.
-func (s *Summary) Files() int { return s.Receipts + s.Reconciliations + s.Statuses }
+func (s *Summary) Files() int { return s.Receipts + s.Reconciliations + s.Statuses + s.Exceptions }
 
 // Balanced reports whether the control equation holds in every file delivered.
 // Unbalanced names those where it does not; they are written all the same.
@@ -228,6 +238,8 @@ func (s *Summary) count(d *issuance.Delivery, c *Control) {
 		s.Reconciliations++
 	case issuance.DeliverStatus:
 		s.Statuses++
+	case issuance.DeliverExceptions:
+		s.Exceptions++
 	}
 	s.Rows += c.Rows
 	if !c.Balanced {

@@ -52,6 +52,9 @@ func sampleNight(t *testing.T) *night {
 	n.reject(no, 6, "order_id", issuance.OrderRepeated, orders[5].Reason, "ORD-0001")
 	n.take("cards-20260301-0002.csv", issuance.BatchRefused,
 		issuance.Why{Code: issuance.ChecksumMismatch, Reason: "the control file announces another SHA-256 than the file has"})
+	changes := n.takeChanges("changes-20260301-0001.csv", someChanges()...)
+	n.reject(changes, 9, "change", issuance.ValueNotAllowed, "must be CANCEL, ACCELERATE, REDIRECT or ACCELERATE_AND_REDIRECT", "STOP")
+	n.reject(changes, 10, "order_id", issuance.ChangeRepeated, "identical repeat of changes-20260301-0001.csv line 2", "ORD-0008")
 	n.run(receiptKind)
 	n.pass(9 * time.Hour)
 	n.hear(no, 1, issuance.CardShipped, issuance.Shipment{Carrier: "laposte", TrackingNumber: "LP000000001FR", Status: "InTransit"})
@@ -59,7 +62,16 @@ func sampleNight(t *testing.T) *night {
 	n.store.hear(issuance.NewRef(no, 3), issuance.Operation{Operation: issuance.OperationProduce, Status: issuance.OperationFailed,
 		Production: issuance.DataException, Reason: "photo missing", EndTime: n.now.Add(-time.Hour)}, n.now)
 	n.decide(no, issuance.BatchSettled)
-	n.run()
+	n.decide(changes, issuance.BatchSettled)
+	n.run(receiptKind, reconciliationKind, statusKind)
+	n.pass(4 * 24 * time.Hour) // to Friday morning
+	n.store.hear(issuance.NewRef(no, 7), issuance.Operation{Operation: issuance.OperationProduce, Status: issuance.OperationPending,
+		OperationID: "op-second", Production: issuance.CardProdReady, StartTime: n.now.Add(-time.Hour)}, n.now)
+	n.store.parked = []issuance.Parked{{IssuerID: bank, IssuerRequestID: "ORD-9999", OperationID: "op-9999", CardID: "card-9999",
+		Status: issuance.CardProdReady, ParkedAt: n.now.Add(-50 * time.Hour)}}
+	n.store.words = []issuance.StrangeWord{{Kind: issuance.WordStatus, Word: "CARD_PROD_POLISHED", Times: 12,
+		FirstAt: n.now.Add(-30 * time.Hour), LastAt: n.now.Add(-time.Hour)}}
+	n.run(exceptionsKind)
 	return n
 }
 
@@ -184,7 +196,7 @@ func checkControl(t *testing.T, schema *jsonschema.Schema, name, content string)
 
 func TestColumnsAreThoseOfTheSchemas(t *testing.T) {
 	for kind, columns := range map[string][]string{
-		receiptKind: receiptColumns(), reconciliationKind: reconciliationColumns(), statusKind: statusColumns(),
+		receiptKind: receiptColumns(), kindChanges: changeColumns(), reconciliationKind: reconciliationColumns(), statusKind: statusColumns(), exceptionsKind: exceptionsColumns(),
 	} {
 		if diff := cmp.Diff(tableSchema(t, kind).Names(), columns); diff != "" {
 			t.Errorf("%s (-schema +code):\n%s", kind, diff)

@@ -33,6 +33,7 @@ type Control struct {
 	Code                 issuance.Code   `json:"code,omitempty"`
 	Reason               string          `json:"reason,omitempty"`
 	Totals               Totals          `json:"totals"`
+	Ageing               Totals          `json:"ageing,omitempty"` // rows by age, of an exceptions file
 	Products             Products        `json:"products"`
 	Balanced             bool            `json:"balanced"`
 	Breaks               []string        `json:"breaks"`
@@ -101,6 +102,9 @@ func newControl(d *issuance.Delivery, b *issuance.Batch) Control {
 	}
 	if b == nil {
 		return c
+	}
+	if b.Kind == issuance.BatchChanges && d.Kind == issuance.DeliverReconciliation {
+		c.Kind = kindChanges
 	}
 	c.Batch, c.SourceFile = b.ID, b.FileName
 	c.Verdict, c.State = string(verdict(b)), string(b.State)

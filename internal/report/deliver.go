@@ -118,6 +118,11 @@ func (r *run) resume(ctx context.Context, place *Place, d *issuance.Delivery) (C
 	if c, announced, err := r.announced(ctx, place, d, found); err != nil || announced {
 		return c, announced, err
 	}
+	if d.Kind == issuance.DeliverExceptions {
+		c, err := r.adopt(ctx, place, d)
+		c.Size, c.SHA256 = found.Size, found.SHA256
+		return c, false, err
+	}
 	sum := newMeter()
 	c, err := r.render(ctx, d, sum)
 	if err != nil {
@@ -271,12 +276,18 @@ func (r *run) render(ctx context.Context, d *issuance.Delivery, w io.Writer) (Co
 	if d.Kind == issuance.DeliverStatus {
 		return r.renderStatus(ctx, d, w)
 	}
+	if d.Kind == issuance.DeliverExceptions {
+		return r.renderExceptions(ctx, d, w)
+	}
 	b, err := r.store.BatchByNo(ctx, d.Batch) // it may have closed since the plan
 	if err != nil {
 		return Control{}, err
 	}
 	if d.Kind == issuance.DeliverReceipt {
 		return r.renderReceipt(ctx, d, &b, w)
+	}
+	if b.Kind == issuance.BatchChanges {
+		return r.renderChanges(ctx, d, &b, w)
 	}
 	return r.renderReconciliation(ctx, d, &b, w)
 }

@@ -5,6 +5,7 @@
 //	<stem>.reconciliation.csv      when the batch has settled: every row of the order file
 //	<stem>.reconciliation.r2.csv   a later edition, when something has changed
 //	status-<issuer>-<date>-<n>.csv whatever production and shipment brought since the last one
+//	exceptions-<issuer>-<date>-<n>.csv what needs a person, by package ageing
 //
 // The columns are in schemas/report-*.v1.table.json, the control file in
 // schemas/report-control.v1.schema.json. The figures that prove a file (rows,
@@ -23,8 +24,8 @@
 //     batch has closed. A batch that has still not settled ReviseEvery after
 //     it was accepted gets one, too: no row may go unmentioned for days because one
 //     order waits for somebody;
-//   - a status file for every run that asks for one, even an empty one, so that
-//     its absence always means trouble.
+//   - a status file and an exceptions file for every run that asks for one,
+//     even an empty one, so that its absence always means trouble.
 //
 // # How it is delivered
 //
@@ -40,7 +41,11 @@
 // mark was made.
 //
 // Files are a function of rows: written twice, they are the same bytes. The
-// times in them come from the rows, that of creation from the plan.
+// times in them come from the rows, that of creation from the plan, and so do
+// the ages of an exceptions file. That one shows how things stood, and tomorrow
+// they stand otherwise: a file of it that a crash has left whole, but not announced, is
+// not compared with what would be written now. It stands, and its totals are
+// counted from itself.
 //
 // # Encryption
 //

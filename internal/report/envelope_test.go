@@ -117,7 +117,7 @@ func TestEncryptedReports(t *testing.T) {
 			t.Errorf("%s: %.200q", name, inside[name+".pgp"])
 		}
 	}
-	if len(inside) != 10 {
+	if len(inside) != 12 {
 		t.Errorf("files: %v", encrypted.files("reports"))
 	}
 	for name, content := range encrypted.contents() {
@@ -168,7 +168,7 @@ func TestEncryptionIsSwitchedWhileAReportIsOwed(t *testing.T) {
 				t.Errorf("encrypted first %v: %s", encryptFirst, name)
 			}
 		}
-		if len(n.opened()) != 10 {
+		if len(n.opened()) != 12 {
 			t.Errorf("encrypted first %v: files %v", encryptFirst, n.files("reports"))
 		}
 		n.checkLedger("after the change")

@@ -18,17 +18,21 @@ import (
 type memory struct {
 	batches    []issuance.Batch
 	orders     map[issuance.BatchNo][]issuance.Order
+	changes    map[issuance.BatchNo][]issuance.Change
 	rowErrors  map[issuance.BatchNo][]issuance.RowError
 	events     []issuance.Event // ID is the place, from 1
 	deliveries []issuance.Delivery
+	parked     []issuance.Parked
+	words      []issuance.StrangeWord
 	fault      func(op string) error
 	now        func() time.Time
 }
 
 func newMemory(now func() time.Time) *memory {
 	return &memory{
-		now:    now,
-		orders: map[issuance.BatchNo][]issuance.Order{}, rowErrors: map[issuance.BatchNo][]issuance.RowError{},
+		now:     now,
+		changes: map[issuance.BatchNo][]issuance.Change{},
+		orders:  map[issuance.BatchNo][]issuance.Order{}, rowErrors: map[issuance.BatchNo][]issuance.RowError{},
 		fault: func(string) error { return nil },
 	}
 }
@@ -68,10 +72,16 @@ func (m *memory) AdvanceBatches(context.Context) (settled, closed int, err error
 }
 
 func (m *memory) Batches(_ context.Context, f issuance.BatchFilter) ([]issuance.Batch, error) {
-	if f.IssuerID != "" || f.Source != "" || f.BusinessDate != "" || f.States != nil || f.Limit != 0 {
+	if f.Source != "" || f.BusinessDate != "" || f.Limit != 0 {
 		return nil, errors.New("the fake does not filter")
 	}
-	return slices.Clone(m.batches), m.fault("Batches")
+	var found []issuance.Batch
+	for _, b := range m.batches {
+		if (f.IssuerID == "" || b.IssuerID == f.IssuerID) && (f.States == nil || slices.Contains(f.States, b.State)) {
+			found = append(found, b)
+		}
+	}
+	return found, m.fault("Batches")
 }
 
 func (m *memory) BatchByNo(_ context.Context, no issuance.BatchNo) (issuance.Batch, error) {
@@ -100,6 +110,23 @@ func (m *memory) ProductTotals(_ context.Context, no issuance.BatchNo) (map[stri
 		products[o.ProductID] = totals
 	}
 	return products, m.fault("ProductTotals")
+}
+
+func (m *memory) ChangesOfBatch(_ context.Context, no issuance.BatchNo) iter.Seq2[issuance.Change, error] {
+	return func(yield func(issuance.Change, error) bool) {
+		for _, c := range m.changes[no] {
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (m *memory) ChangeTotals(_ context.Context, no issuance.BatchNo) (totals issuance.ChangeTotals, err error) {
+	for _, c := range m.changes[no] {
+		totals.Add(c.State, 1)
+	}
+	return totals, nil
 }
 
 func (m *memory) RowErrors(_ context.Context, no issuance.BatchNo) iter.Seq2[issuance.RowError, error] {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"cardbatch/internal/ageing"
 	"cardbatch/internal/drop/localdir"
 	"cardbatch/internal/issuance"
 )
@@ -54,10 +55,23 @@ func newNight(t *testing.T) *night {
 	n.cfg = Config{
 		Sources: []Source{{Name: source, Reports: reports,
 			Quarantine: Place{Name: "sftp:quarantine", Dir: "quarantine", Drop: n.drop}}},
-		Issuers: []Issuer{{ID: bank, Reports: reports}},
+		Issuers: []Issuer{{ID: bank, Reports: reports, Ageing: rules()}},
 		Now:     func() time.Time { return n.now },
 	}
 	return n
+}
+
+// rules are those of a center that rests at weekends, an hour east of us.
+func rules() *ageing.Rules {
+	limits := ageing.Limits{SilentAfterDays: 3, HoldDays: 1, UnresolvedAfter: 4 * time.Hour}
+	return &ageing.Rules{Zone: time.FixedZone("center", 3600), Calendar: weekend{}, Default: limits,
+		EndedFor: 30 * 24 * time.Hour, UnmatchedAfter: 24 * time.Hour}
+}
+
+type weekend struct{}
+
+func (weekend) Off(day time.Time) bool {
+	return day.Weekday() == time.Saturday || day.Weekday() == time.Sunday
 }
 
 func (n *night) stage() *Stage {

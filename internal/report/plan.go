@@ -20,8 +20,8 @@ func (r *run) plan(ctx context.Context) error {
 			err = r.planReceipts(ctx)
 		case issuance.DeliverReconciliation:
 			err = r.planReconciliations(ctx)
-		case issuance.DeliverStatus:
-			err = r.planStatuses(ctx)
+		case issuance.DeliverStatus, issuance.DeliverExceptions:
+			err = r.planDaily(ctx, issuance.DeliveryKind(kind))
 		}
 		if err != nil {
 			return fmt.Errorf("report: plan %s: %w", kind, err)
@@ -171,7 +171,8 @@ func (r *run) mayReconcile(b *issuance.Batch, last *issuance.Delivery) bool {
 	case last != nil && last.DeliveredAt.IsZero():
 		return false // on its way, and it will show the rows as they are then
 	case b.State == issuance.BatchClosed:
-		return last == nil || last.PlannedAt.Before(b.ClosedAt)
+		// One planned at the very moment of closing may be older: the events tell.
+		return last == nil || !last.PlannedAt.After(b.ClosedAt)
 	case b.State == issuance.BatchSettled:
 		return last == nil || waited(last.DeliveredAt)
 	case b.State == issuance.BatchAccepted && last == nil:
@@ -209,24 +210,28 @@ func (r *run) planForBatch(ctx context.Context, l *ledger, kind issuance.Deliver
 	return nil
 }
 
-func (r *run) planStatuses(ctx context.Context) error {
+func (r *run) planDaily(ctx context.Context, kind issuance.DeliveryKind) error {
 	for i := range r.cfg.Issuers {
-		if err := r.planStatus(ctx, &r.cfg.Issuers[i]); err != nil {
+		issuer := &r.cfg.Issuers[i]
+		if kind == issuance.DeliverExceptions && issuer.Ageing == nil {
+			continue
+		}
+		if err := r.planForIssuer(ctx, kind, issuer); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// planStatus continues where the last status file of the issuer ended. One of
-// the same business date that is still on its way is the one this run wants.
-func (r *run) planStatus(ctx context.Context, issuer *Issuer) error {
-	planned, err := r.store.Deliveries(ctx, issuance.DeliveryFilter{Kind: issuance.DeliverStatus, IssuerID: issuer.ID})
+// planForIssuer continues where the last file of the kind ended. One of the same
+// business date that is still on its way is the one this run wants.
+func (r *run) planForIssuer(ctx context.Context, kind issuance.DeliveryKind, issuer *Issuer) error {
+	planned, err := r.store.Deliveries(ctx, issuance.DeliveryFilter{Kind: kind, IssuerID: issuer.ID})
 	if err != nil {
 		return err
 	}
 	d := issuance.Delivery{
-		Kind: issuance.DeliverStatus, IssuerID: issuer.ID, BusinessDate: r.opts.BusinessDate,
+		Kind: kind, IssuerID: issuer.ID, BusinessDate: r.opts.BusinessDate,
 		Destination: issuer.Reports.Name, Revision: 1,
 	}
 	for _, earlier := range planned {
@@ -254,14 +259,19 @@ func (r *run) planStatus(ctx context.Context, issuer *Issuer) error {
 
 const csvEnding = ".csv"
 
+// ofIssuer reports whether files of a kind are about an issuer as a whole.
+func ofIssuer(kind issuance.DeliveryKind) bool {
+	return kind == issuance.DeliverStatus || kind == issuance.DeliverExceptions
+}
+
 // fileName names a delivery. b is its batch, if it is about one.
 func (s *Stage) fileName(d *issuance.Delivery, b *issuance.Batch) string {
 	ending := csvEnding
 	if place := s.place(d); place != nil {
 		ending += place.suffix()
 	}
-	if d.Kind == issuance.DeliverStatus {
-		return fmt.Sprintf("status-%s-%s-%d%s", d.IssuerID, d.BusinessDate, d.Revision, ending)
+	if ofIssuer(d.Kind) {
+		return fmt.Sprintf("%s-%s-%s-%d%s", d.Kind, d.IssuerID, d.BusinessDate, d.Revision, ending)
 	}
 	of := b.FileName
 	if source := s.source(d.Source); source != nil && d.Destination == source.Quarantine.Name && d.Destination != source.Reports.Name {

@@ -110,6 +110,9 @@ func (r *run) countReceipt(ctx context.Context, b *issuance.Batch, c *Control) (
 		c.Totals = counts.terms()
 		return counts, nil
 	}
+	if b.Kind == issuance.BatchChanges {
+		return r.countChanges(ctx, b, c)
+	}
 	products, err := r.store.ProductTotals(ctx, b.No)
 	if err != nil {
 		return intakeTotals{}, err
@@ -133,13 +136,14 @@ func (r *run) countReceipt(ctx context.Context, b *issuance.Batch, c *Control) (
 }
 
 func (r *receipt) head(b *issuance.Batch, c *Control, counts intakeTotals) {
-	r.fact("verdict", c.Verdict, c.Code, verdictText(verdict(b), c, counts))
+	w := wordsOf(b.Kind)
+	r.fact("verdict", c.Verdict, c.Code, w.verdict(verdict(b), c, counts))
 	r.fact("file", b.FileName, "", "")
 	r.fact("batch", b.ID, "", "our name of the file; quote it when you ask us")
 	r.fact("issuer_id", b.IssuerID, "", "")
 	r.fact("business_date", b.BusinessDate, "", "")
 	r.fact("received_at", stamp(b.ReceivedAt), "", "")
-	r.fact("sha256", b.SHA256, "", "of the order file as we read it")
+	r.fact("sha256", b.SHA256, "", "of the "+w.file+" as we read it")
 	if b.Control == nil {
 		r.fact("control_totals", totalsNone, "", "no control totals: no valid control file says how many rows to expect")
 	} else {
@@ -148,17 +152,27 @@ func (r *receipt) head(b *issuance.Batch, c *Control, counts intakeTotals) {
 		r.fact("next_expected_sequence", strconv.FormatInt(c.NextExpectedSequence, 10), "",
 			"the sequence number your next file must have")
 	}
-	r.total("rows", counts.rows, "rows read from the order file")
-	r.total("accepted", counts.accepted, "rows taken as orders")
+	r.total("rows", counts.rows, "rows read from the "+w.file)
+	r.total("accepted", counts.accepted, "rows taken as "+w.rows)
 	r.total("rejected", counts.rejected, "rows not taken")
-	r.total("duplicate", counts.duplicate, "identical repeats of orders that we already have; not taken again")
+	r.total("duplicate", counts.duplicate, "identical repeats of "+w.rows+" that we already have; not taken again")
 	if !c.Balanced {
 		r.fact("balanced", "false", "", fmt.Sprintf("the totals do not add up: %s", c.Breaks[0]))
 	}
 }
 
-// verdictText says what became of the file, what to do, and why.
-func verdictText(verdict issuance.BatchState, c *Control, counts intakeTotals) string {
+// words are how a file and its rows are called.
+type words struct{ file, rows, onTheirWay string }
+
+func wordsOf(kind issuance.BatchKind) words {
+	if kind == issuance.BatchChanges {
+		return words{"change file", "changes", "the changes in its accepted rows are being made"}
+	}
+	return words{"order file", "orders", "its accepted rows are on their way to D1"}
+}
+
+// verdict says what became of the file, what to do, and why.
+func (w words) verdict(verdict issuance.BatchState, c *Control, counts intakeTotals) string {
 	because := ": "
 	var text string
 	switch {
@@ -171,9 +185,9 @@ func verdictText(verdict issuance.BatchState, c *Control, counts intakeTotals) s
 	case counts.rows == 0:
 		text, because = "the file is taken; it has no rows", "; "
 	case counts.accepted > 0:
-		text, because = "the file is taken; its accepted rows are on their way to D1", "; "
+		text, because = "the file is taken; "+w.onTheirWay, "; "
 	case counts.rejected == 0:
-		text, because = "the file is taken; all of its rows are repeats of orders that we already have", "; "
+		text, because = "the file is taken; all of its rows are repeats of "+w.rows+" that we already have", "; "
 	default:
 		text, because = "the file is taken, but none of its rows: correct them and send them again in a new file", "; "
 	}
@@ -191,7 +205,11 @@ func (r *run) receiptRows(ctx context.Context, b *issuance.Batch, counts intakeT
 	defer stop()
 	errs := cursor{next: next}
 	errs.advance()
-	if counts.accepted < counts.rows && b.State != issuance.BatchRefused {
+	if b.Kind == issuance.BatchChanges && counts.accepted < counts.rows && b.State != issuance.BatchRefused {
+		if err := r.changeErrors(ctx, b, &errs, out); err != nil {
+			return err
+		}
+	} else if counts.accepted < counts.rows && b.State != issuance.BatchRefused {
 		for o, err := range r.store.OrdersOfBatch(ctx, b.No) {
 			if err != nil {
 				return err

@@ -19,6 +19,7 @@ const (
 	receiptKind        = string(issuance.DeliverReceipt)
 	reconciliationKind = string(issuance.DeliverReconciliation)
 	statusKind         = string(issuance.DeliverStatus)
+	exceptionsKind     = string(issuance.DeliverExceptions)
 )
 
 func TestReceiptOfAnAcceptedFile(t *testing.T) {
@@ -446,7 +447,7 @@ func TestOtherSourcesAreLeftAlone(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	n := newNight(t)
-	for _, opts := range []Options{{Kinds: []string{"exceptions"}}, {BusinessDate: "01.03.2026"}} {
+	for _, opts := range []Options{{Kinds: []string{"alignment"}}, {BusinessDate: "01.03.2026"}} {
 		if _, err := n.stage().RunOnce(t.Context(), opts); !errors.Is(err, ErrOptions) {
 			t.Errorf("%+v: error %v", opts, err)
 		}
@@ -454,7 +455,7 @@ func TestOptions(t *testing.T) {
 	if _, err := n.stage().RunOnce(t.Context(), Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := n.files("reports"); len(got) != 2 || got[0] != "status-demo-bank-2026-03-01-1.csv" {
+	if got := n.files("reports"); len(got) != 4 || got[0] != "exceptions-demo-bank-2026-03-01-1.csv" || got[2] != "status-demo-bank-2026-03-01-1.csv" {
 		t.Errorf("files of a run without options: %v", got)
 	}
 	n.cfg.Sources[0].Quarantine = Place{}

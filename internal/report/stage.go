@@ -101,7 +101,7 @@ func (s *Stage) source(name string) *Source {
 // stage to do.
 func (s *Stage) place(d *issuance.Delivery) *Place {
 	var places []*Place
-	if d.Kind == issuance.DeliverStatus {
+	if ofIssuer(d.Kind) {
 		for i := range s.cfg.Issuers {
 			if s.cfg.Issuers[i].ID == d.IssuerID {
 				places = append(places, &s.cfg.Issuers[i].Reports)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"cardbatch/internal/ageing"
 	"cardbatch/internal/drop"
 	"cardbatch/internal/drop/localdir"
 	"cardbatch/internal/drop/sftp"
@@ -62,8 +63,10 @@ func openHouseOn(tb testing.TB, dir string, files report.Drop) *house {
 	h.stage, err = report.New(report.Config{
 		Sources: []report.Source{{Name: "core", Reports: reports,
 			Quarantine: report.Place{Name: "local:quarantine", Dir: "quarantine", Drop: files}}},
-		Issuers: []report.Issuer{{ID: "demo-bank", Reports: reports}},
-		Now:     now,
+		Issuers: []report.Issuer{{ID: "demo-bank", Reports: reports, Ageing: &ageing.Rules{
+			Zone: time.UTC, EndedFor: 30 * 24 * time.Hour, UnmatchedAfter: 24 * time.Hour,
+			Default: ageing.Limits{SilentAfterDays: 5, HoldDays: 2, UnresolvedAfter: 4 * time.Hour}}}},
+		Now: now,
 	}, h.store, zerolog.Nop())
 	if err != nil {
 		tb.Fatal(err)
@@ -268,7 +271,7 @@ func TestSFTPServerIsDownForAWhile(t *testing.T) {
 
 	server.Stop()
 	summary, err := h.stage.RunOnce(t.Context(), report.Options{BusinessDate: "2026-03-01"})
-	if !errors.Is(err, drop.ErrUnavailable) || summary.Pending != 3 || summary.Files() != 0 {
+	if !errors.Is(err, drop.ErrUnavailable) || summary.Pending != 4 || summary.Files() != 0 {
 		t.Fatalf("the server is down: %+v, %v", summary, err)
 	}
 	if err := server.Start(); err != nil {

@@ -65,13 +65,14 @@ type Summary struct {
 	Payloads      int64 `json:"payloads"`
 	Notifications int64 `json:"notification_bodies"`
 	Parked        int64 `json:"parked_operations"`
+	Unmatched     int64 `json:"unmatched_operations"`
 	IdleRuns      int64 `json:"idle_runs"`
 	Runs          int64 `json:"runs"`
 }
 
 // Total is how much was erased in all.
 func (s Summary) Total() int64 {
-	return s.Payloads + s.Notifications + s.Parked + s.IdleRuns + s.Runs
+	return s.Payloads + s.Notifications + s.Parked + s.Unmatched + s.IdleRuns + s.Runs
 }
 
 func (s *Summary) of(kind issuance.Erasable) *int64 {
@@ -82,6 +83,8 @@ func (s *Summary) of(kind issuance.Erasable) *int64 {
 		return &s.Notifications
 	case issuance.EraseParked:
 		return &s.Parked
+	case issuance.EraseUnmatched:
+		return &s.Unmatched
 	case issuance.EraseIdleRuns:
 		return &s.IdleRuns
 	default:

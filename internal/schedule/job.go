@@ -16,6 +16,7 @@ const (
 	StagePickup    = "pickup"
 	StageSubmit    = "submit"
 	StageTrack     = "track"
+	StageChange    = "change"
 	StageReport    = "report"
 	StageRetention = "retention"
 )
@@ -31,6 +32,7 @@ const (
 	ReportReceipt        = "receipt"
 	ReportReconciliation = "reconciliation"
 	ReportStatus         = "status"
+	ReportExceptions     = "exceptions"
 )
 
 const defaultTimeout = 24 * time.Hour
@@ -86,7 +88,7 @@ func (j *Job) check(doc *strictyaml.Document) {
 	if !nameRE.MatchString(j.Name) {
 		doc.Problem("name", "%q must be 1 to 32 lower-case letters, digits, dashes or underscores", j.Name)
 	}
-	oneOf("stage", j.Stage, StagePickup, StageSubmit, StageTrack, StageReport, StageRetention)
+	oneOf("stage", j.Stage, StagePickup, StageSubmit, StageTrack, StageChange, StageReport, StageRetention)
 	if j.CatchUp == "" {
 		j.CatchUp = CatchUpSkip
 	}
@@ -104,7 +106,7 @@ func (j *Job) check(doc *strictyaml.Document) {
 		doc.Problem("select.reports", "is for stage report only")
 	}
 	for i, r := range j.Select.Reports {
-		oneOf(fmt.Sprintf("select.reports[%d]", i), r, ReportReceipt, ReportReconciliation, ReportStatus)
+		oneOf(fmt.Sprintf("select.reports[%d]", i), r, ReportReceipt, ReportReconciliation, ReportStatus, ReportExceptions)
 	}
 	j.checkTimes(doc, oneOf)
 }

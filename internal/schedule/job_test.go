@@ -19,7 +19,7 @@ func TestJobMistakes(t *testing.T) {
 	const good = "name: j\nstage: report\nschedule: \"0 6 * * *\"\ntime_zone: Europe/Paris\n"
 	for _, tc := range []struct{ name, text, want string }{
 		{"unknown key", good + "catchup: once\n", `j.yaml:5:1: catchup: unknown key; did you mean "catch_up"?`},
-		{"stage", strings.Replace(good, "report", "print", 1), `j.yaml:2:1: stage: "print" is not one of pickup, submit, track, report, retention`},
+		{"stage", strings.Replace(good, "report", "print", 1), `j.yaml:2:1: stage: "print" is not one of pickup, submit, track, change, report, retention`},
 		{"zone missing", strings.Replace(good, "time_zone: Europe/Paris\n", "", 1), `j.yaml: time_zone: is required`},
 		{"zone", strings.Replace(good, "Paris", "Atlantis", 1), `j.yaml:4:12: time_zone: "Europe/Atlantis" is not a time zone this machine knows; write an IANA name such as Europe/Paris`},
 		{"six fields", strings.Replace(good, "0 6", "0 0 6", 1), `j.yaml:3:11: schedule: "0 0 6 * * *" is not a schedule; write five fields: minute, hour, day of month, month, day of week`},
@@ -38,7 +38,7 @@ func TestJobMistakes(t *testing.T) {
 		{"catch up", good + "catch_up: twice\n", `j.yaml:5:1: catch_up: "twice" is not one of skip, once`},
 		{"timeout", good + "timeout: 0s\n", `j.yaml:5:1: timeout: must be above zero`},
 		{"after itself", good + "after: [j]\n", `j.yaml:5:1: after: a job cannot wake itself`},
-		{"report", good + "select: {reports: [gossip]}\n", `j.yaml:5:20: select.reports[0]: "gossip" is not one of receipt, reconciliation, status`},
+		{"report", good + "select: {reports: [gossip]}\n", `j.yaml:5:20: select.reports[0]: "gossip" is not one of receipt, reconciliation, status, exceptions`},
 		{"reports of another stage", strings.Replace(good, "report", "track", 1) + "select: {reports: [status]}\n", `j.yaml:5:10: select.reports: is for stage report only`},
 		{"name", strings.Replace(good, "name: j", "name: J 1", 1), `j.yaml:1:1: name: "J 1" must be 1 to 32 lower-case letters, digits, dashes or underscores`},
 	} {
@@ -63,7 +63,7 @@ func TestBuiltinJobs(t *testing.T) {
 	for _, j := range all {
 		names = append(names, j.Name)
 	}
-	if diff := cmp.Diff([]string{"pickup", "report", "retention", "status", "submit", "track"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"change", "exceptions", "pickup", "report", "retention", "status", "submit", "track"}, names); diff != "" {
 		t.Error(diff)
 	}
 	readme, err := os.ReadFile("../../jobs/README.md")

@@ -44,8 +44,10 @@ const (
 	openBatch = `b.state IN ('loading', 'accepted', 'held', 'settled') AND `
 	openOrder = `(o.state = 'ready' OR o.state = 'submitting' OR o.state = 'unknown' OR o.state = 'held') AND `
 
-	canSettle = openBatch + `b.state = 'accepted' AND NOT EXISTS (SELECT 1 FROM orders o WHERE ` + openOrder + `o.batch_no = b.no)`
-	canClose  = openBatch + `b.state = 'settled' AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.watched_at > 0 AND o.batch_no = b.no)`
+	canSettle = openBatch + `b.state = 'accepted' AND NOT EXISTS (SELECT 1 FROM orders o WHERE ` + openOrder + `o.batch_no = b.no)
+		AND NOT EXISTS (SELECT 1 FROM order_change c WHERE ` + openChange + `c.state <> 'submitted' AND c.batch_no = b.no)`
+	canClose = openBatch + `b.state = 'settled' AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.watched_at > 0 AND o.batch_no = b.no)
+		AND NOT EXISTS (SELECT 1 FROM order_change c WHERE ` + openChange + `c.state = 'submitted' AND c.batch_no = b.no)`
 
 	sqlAdvance = `SELECT no FROM batch b WHERE ` + canSettle + ` UNION ALL SELECT no FROM batch b WHERE ` + canClose
 )

@@ -16,7 +16,29 @@ var impossible = []struct{ what, query string }{
 	{"decided batches with other rows than were added",
 		`SELECT count(*) FROM batch WHERE state NOT IN ('loading', 'refused') AND loaded <> row_count`},
 	{"batches that count other orders than they have",
-		`SELECT count(*) FROM batch b WHERE loaded <> (SELECT count(*) FROM orders o WHERE o.ref >= b.no << 24 AND o.ref < (b.no + 1) << 24)`},
+		`SELECT count(*) FROM batch b WHERE loaded <> (SELECT count(*) FROM orders o WHERE o.ref >= b.no << 24 AND o.ref < (b.no + 1) << 24)
+			+ (SELECT count(*) FROM order_change c WHERE c.ref >= b.no << 24 AND c.ref < (b.no + 1) << 24)`},
+	{"orders and changes in batches of the other kind",
+		`SELECT (SELECT count(*) FROM orders o JOIN batch b ON b.no = o.batch_no WHERE b.kind <> 'orders')
+			+ (SELECT count(*) FROM order_change c LEFT JOIN batch b ON b.no = c.batch_no WHERE b.no IS NULL OR b.kind <> 'changes')`},
+	{"changes sent from a batch that was never accepted",
+		`SELECT count(*) FROM order_change c JOIN batch b ON b.no = c.batch_no
+			WHERE b.state IN ('loading', 'held', 'refused') AND c.state NOT IN ('waiting', 'rejected', 'duplicate')`},
+	{"changes to send without a payload",
+		`SELECT count(*) FROM order_change c WHERE c.state IN ('waiting', 'submitting', 'unknown') AND NOT EXISTS (SELECT 1 FROM change_payload p WHERE p.ref = c.ref)`},
+	{"payloads of changes that are not needed any more",
+		`SELECT count(*) FROM change_payload p WHERE NOT EXISTS (SELECT 1 FROM order_change c
+			WHERE c.ref = p.ref AND (c.state IN ('waiting', 'submitting', 'unknown', 'held') OR c.state = 'applied' AND c.order_attempts > 0))`},
+	{"changes whose history ends in another state",
+		`SELECT count(*) FROM (SELECT ref, max(id) AS id FROM event WHERE kind = 'state' GROUP BY ref) last
+			JOIN event e ON e.id = last.id JOIN order_change c ON c.ref = last.ref WHERE c.state <> e.to_value`},
+	{"changes that changed without history",
+		`SELECT count(*) FROM order_change c WHERE c.last_event = 0 AND c.state NOT IN ('waiting', 'rejected', 'duplicate')`},
+	{"two changes of one order under way",
+		`SELECT count(*) FROM (SELECT 1 FROM order_change c WHERE c.live = 1 AND c.state IN ('submitting', 'unknown', 'submitted')
+			GROUP BY c.issuer_id, c.order_id HAVING count(*) > 1)`},
+	{"settled batches with open changes", `SELECT count(*) FROM order_change c JOIN batch b ON b.no = c.batch_no
+		WHERE b.state IN ('settled', 'closed') AND c.state IN ('waiting', 'submitting', 'unknown', 'held') OR b.state = 'closed' AND c.state = 'submitted'`},
 	{"orders without a batch", `SELECT count(*) FROM orders o WHERE NOT EXISTS (SELECT 1 FROM batch b WHERE b.no = o.batch_no)`},
 	{"orders sent from a batch that was never accepted",
 		`SELECT count(*) FROM orders o JOIN batch b ON b.no = o.batch_no
@@ -61,13 +83,23 @@ func (s *Store) Balance(ctx context.Context) error {
 		return err
 	}
 	for _, b := range all {
-		totals, err := s.BatchTotals(ctx, b.No)
+		breaks, err := s.breaks(ctx, &b)
 		if err != nil {
 			return err
 		}
-		for _, br := range totals.Breaks() {
+		for _, br := range breaks {
 			broken = append(broken, fmt.Errorf("%w: batch %s: %s", ErrUnbalanced, b.ID, br))
 		}
 	}
 	return errors.Join(broken...)
+}
+
+// breaks returns what does not balance in a batch, whatever its rows are.
+func (s *Store) breaks(ctx context.Context, b *issuance.Batch) ([]issuance.Break, error) {
+	if b.Kind == issuance.BatchChanges {
+		totals, err := s.ChangeTotals(ctx, b.No)
+		return totals.Breaks(), err
+	}
+	totals, err := s.BatchTotals(ctx, b.No)
+	return totals.Breaks(), err
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -11,7 +12,7 @@ import (
 	"cardbatch/internal/issuance"
 )
 
-const batchColumns = `b.no, b.id, b.source, b.issuer_id, b.file_name, b.session, b.size, b.sha256, b.row_count, b.control,
+const batchColumns = `b.no, b.id, b.kind, b.source, b.issuer_id, b.file_name, b.session, b.size, b.sha256, b.row_count, b.control,
 	b.state, b.code, b.reason, b.archived, b.business_date, b.received_at, b.decided_at, b.settled_at, b.closed_at, b.last_event, b.loaded,
 	b.attempts, b.troubled_at, b.set_aside, coalesce(e.at, 0), coalesce(e.stage, ''), coalesce(e.session, ''), coalesce(e.operator, '')`
 
@@ -27,7 +28,7 @@ type file struct {
 func scanFile(row scanner) (f file, err error) {
 	var received, decided, settled, closed, troubled, at int64
 	var control string
-	err = row.Scan(&f.No, &f.ID, &f.Source, &f.IssuerID, &f.FileName, &f.Session, &f.Size, &f.SHA256, &f.Rows, &control,
+	err = row.Scan(&f.No, &f.ID, &f.Kind, &f.Source, &f.IssuerID, &f.FileName, &f.Session, &f.Size, &f.SHA256, &f.Rows, &control,
 		&f.State, &f.Code, &f.Reason, &f.Archived, &f.BusinessDate, &received, &decided, &settled, &closed, &f.lastEvent, &f.loaded,
 		&f.Attempts, &troubled, &f.SetAside, &at, &f.Why.Stage, &f.Why.Session, &f.Why.Operator)
 	if err != nil {
@@ -80,7 +81,7 @@ func (t *tx) loading(no issuance.BatchNo, session string) (file, error) {
 }
 
 // ClaimFile makes a file a batch that this session loads, and gives it its
-// number and, unless it has one, its id. Of b it takes Source, IssuerID,
+// number and, unless it has one, its id. Of b it takes Kind, Source, IssuerID,
 // FileName, BusinessDate, Size and ReceivedAt. The row decides between two
 // processes that saw the same file. While another file of the issuer is being
 // loaded, or was when its process died and still waits to be adopted, the
@@ -89,6 +90,7 @@ func (t *tx) loading(no issuance.BatchNo, session string) (file, error) {
 func (s *Store) ClaimFile(ctx context.Context, b issuance.Batch) (issuance.Batch, error) {
 	err := s.write(ctx, "claim file", func(t *tx) error {
 		b.State, b.Session = issuance.BatchLoading, s.sessionID()
+		b.Kind = cmp.Or(b.Kind, issuance.BatchOrders)
 		if b.ReceivedAt.IsZero() {
 			b.ReceivedAt = t.now
 		}
@@ -110,9 +112,9 @@ func (s *Store) ClaimFile(ctx context.Context, b issuance.Batch) (issuance.Batch
 			return err
 		}
 		b.Why, b.Attempts = why, 1
-		_, err = t.exec(`INSERT INTO batch (no, id, source, issuer_id, file_name, session, size, state, business_date, received_at, last_event)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-			int64(b.No), b.ID, b.Source, b.IssuerID, b.FileName, b.Session, b.Size, string(b.State), b.BusinessDate,
+		_, err = t.exec(`INSERT INTO batch (no, id, kind, source, issuer_id, file_name, session, size, state, business_date, received_at, last_event)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			int64(b.No), b.ID, string(b.Kind), b.Source, b.IssuerID, b.FileName, b.Session, b.Size, string(b.State), b.BusinessDate,
 			micros(b.ReceivedAt), head)
 		if isUnique(err) {
 			return ErrClaimed
@@ -220,15 +222,19 @@ func (s *Store) unload(ctx context.Context, no issuance.BatchNo) error {
 					return err
 				}
 			}
+			rows, payloads := "orders", "payload"
+			if f.Kind == issuance.BatchChanges {
+				rows, payloads = "order_change", "change_payload"
+			}
 			upTo := last
-			if _, err := one(t, []any{&upTo}, `SELECT ref FROM orders WHERE ref BETWEEN $1 AND $2 ORDER BY ref LIMIT 1 OFFSET $3`,
+			if _, err := one(t, []any{&upTo}, `SELECT ref FROM `+rows+` WHERE ref BETWEEN $1 AND $2 ORDER BY ref LIMIT 1 OFFSET $3`,
 				first, last, resetChunk-1); err != nil {
 				return err
 			}
-			if _, err := t.exec(`DELETE FROM payload WHERE ref BETWEEN $1 AND $2`, first, upTo); err != nil {
+			if _, err := t.exec(`DELETE FROM `+payloads+` WHERE ref BETWEEN $1 AND $2`, first, upTo); err != nil {
 				return err
 			}
-			n, err := t.exec(`DELETE FROM orders WHERE ref BETWEEN $1 AND $2`, first, upTo)
+			n, err := t.exec(`DELETE FROM `+rows+` WHERE ref BETWEEN $1 AND $2`, first, upTo)
 			if err != nil {
 				return err
 			}

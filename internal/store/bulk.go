@@ -93,6 +93,8 @@ func (t *tx) submitted(keys []issuance.Ref, pairs [][2]any, session string) erro
 	if _, err := t.exec(sqlSubmitted, string(text), micros(t.now), change.firstEvent); err != nil {
 		return err
 	}
-	_, err = t.exec(sqlErasePayloads, change.keys)
-	return err
+	if _, err = t.exec(sqlErasePayloads, change.keys); err != nil {
+		return err
+	}
+	return t.reopenChanges(change.keys, why)
 }

@@ -52,6 +52,14 @@
 // News goes before the loading of files, which is done in large writes one after
 // another: while many others write, loading gets an eighth of the writer's time.
 //
+// # Change rows
+//
+// The rows of files of changes have a table of their own, with keys of the same
+// numbering, so that row errors, events and their chains serve both. Their
+// sealed requests have one, too. A change that is made in our copy of an order
+// is decided in the transaction that writes it (ApplyChanges): it and a claim of
+// the order (ClaimReady) cannot both win.
+//
 // # History
 //
 // The event table only grows: triggers refuse to change or delete. Ids rise in

@@ -14,6 +14,7 @@ import (
 // keys as a JSON array.
 type erasure struct {
 	things, erase string
+	also          string // a second table that may hold the same keys; empty for none
 	// inOrder kinds are erased in the order of their keys, and what has been
 	// erased is remembered by the last of them: what is left of it would
 	// otherwise be looked at in every run, for years.
@@ -28,9 +29,13 @@ var erasures = map[issuance.Erasable]erasure{
 		things: `SELECT p.ref AS key, b.settled_at AS at FROM batch b
 			JOIN payload p ON p.ref > b.no * 16777216 AND p.ref < (b.no + 1) * 16777216
 			JOIN orders o ON o.ref = p.ref
-			WHERE b.state IN ('settled', 'closed') AND o.state IN ('refused', 'cancelled')`,
+			WHERE b.state IN ('settled', 'closed') AND o.state IN ('refused', 'cancelled')
+			UNION ALL SELECT p.ref, b.settled_at FROM change_payload p JOIN order_change c ON c.ref = p.ref JOIN batch b ON b.no = c.batch_no
+			WHERE b.state IN ('settled', 'closed') AND c.state = 'applied'`,
 		erase: `DELETE FROM payload WHERE ref IN (SELECT o.ref FROM json_each($1) j JOIN orders o ON o.ref = j.value
 			WHERE o.state IN ('refused', 'cancelled'))`,
+		also: `DELETE FROM change_payload WHERE ref IN (SELECT c.ref FROM json_each($1) j JOIN order_change c ON c.ref = j.value
+			WHERE c.state = 'applied')`,
 	},
 	issuance.EraseNotifications: {
 		things: `SELECT id AS key, received_at AS at FROM notification
@@ -41,6 +46,10 @@ var erasures = map[issuance.Erasable]erasure{
 	issuance.EraseParked: {
 		things: `SELECT id AS key, applied_at AS at FROM parked_operation WHERE applied_at > 0 ORDER BY id`,
 		erase:  `DELETE FROM parked_operation WHERE id IN (SELECT value FROM json_each($1))`,
+	},
+	issuance.EraseUnmatched: {
+		things: `SELECT id AS key, parked_at AS at FROM parked_operation WHERE applied_at = 0 ORDER BY id`,
+		erase:  `DELETE FROM parked_operation WHERE applied_at = 0 AND id IN (SELECT value FROM json_each($1))`,
 	},
 	issuance.EraseIdleRuns: {
 		things: endedRuns + ` AND outcome = 'done' AND summary LIKE '%"idle":true}' ORDER BY id`,
@@ -73,8 +82,15 @@ func (s *Store) Erase(ctx context.Context, kind issuance.Erasable, before time.T
 		return 0, err
 	}
 	err = s.write(ctx, "erase", func(t *tx) error {
-		if _, err := t.exec(how.erase, string(text)); err != nil || !how.inOrder {
+		if _, err := t.exec(how.erase, string(text)); err != nil {
 			return err
+		}
+		if how.also != "" {
+			_, err := t.exec(how.also, string(text))
+			return err
+		}
+		if !how.inOrder {
+			return nil
 		}
 		_, err := t.exec(`INSERT INTO erased (kind, up_to) VALUES ($1, $2) ON CONFLICT (kind) DO UPDATE SET up_to = excluded.up_to
 			WHERE excluded.up_to > erased.up_to`, string(kind), keys[len(keys)-1])
@@ -108,12 +124,16 @@ func (s *Store) erasable(ctx context.Context, how erasure, before time.Time, max
 	return keys, err
 }
 
-// CountErasable returns how many things of a kind were done with before a time.
+// CountErasable returns how many things of a kind Erase would erase by and by.
 func (s *Store) CountErasable(ctx context.Context, kind issuance.Erasable, before time.Time) (n int64, err error) {
 	how, known := erasures[kind]
 	if !known {
 		return 0, fmt.Errorf("count what can be erased: there are no %s", kind)
 	}
-	_, err = one(s.reader(ctx), []any{&n}, `SELECT count(*) FROM (`+how.things+`) WHERE at < $1`, micros(before))
+	where := ` WHERE at < $1`
+	if how.inOrder { // as erasable has it
+		where += ` AND key < coalesce((SELECT min(key) FROM (` + how.things + `) WHERE at >= $1), 9223372036854775807)`
+	}
+	_, err = one(s.reader(ctx), []any{&n}, `SELECT count(*) FROM (`+how.things+`)`+where, micros(before))
 	return n, wrap("count what can be erased", err)
 }

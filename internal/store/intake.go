@@ -24,8 +24,12 @@ import (
 // gets a share of the writer only.
 func (s *Store) AddOrders(ctx context.Context, no issuance.BatchNo, orders []issuance.NewOrder) error {
 	return s.writeBulk(ctx, "add orders", func(t *tx) error {
-		if _, err := t.loading(no, s.sessionID()); err != nil {
+		f, err := t.loading(no, s.sessionID())
+		if err != nil {
 			return err
+		}
+		if f.Kind != issuance.BatchOrders {
+			return fmt.Errorf("%w: batch %s is not of orders", ErrOutOfState, f.ID)
 		}
 		busy, err := t.openOrders(orders)
 		if err != nil {
@@ -57,9 +61,13 @@ func (t *tx) add(no issuance.BatchNo, n *issuance.NewOrder, busy map[cardOf]issu
 	if _, err := t.insertOrder(n); err != nil {
 		return err
 	}
-	for i, e := range n.Errors {
+	return t.addErrors(n.Ref, n.Errors)
+}
+
+func (t *tx) addErrors(ref issuance.Ref, errors []issuance.RowError) error {
+	for i, e := range errors {
 		_, err := t.exec(`INSERT INTO row_error (ref, n, line, column_name, code, text, masked) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			int64(n.Ref), i, e.Line, e.Column, string(e.Code), e.Text, e.Masked)
+			int64(ref), i, e.Line, e.Column, string(e.Code), e.Text, e.Masked)
 		if err != nil {
 			return err
 		}

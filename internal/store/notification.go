@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"cardbatch/internal/issuance"
@@ -59,15 +60,15 @@ func (t *tx) apply(n *issuance.Notification, op *issuance.Operation, why issuanc
 		return err
 	}
 	switch op.Operation {
-	case issuance.OperationProduce:
-		return t.applyProduce(n, op, why, a)
+	case issuance.OperationProduce, issuance.OperationUpdateOrder:
+		return t.applyKnown(n, op, why, a)
 	default:
 		a.Other++
 		return nil
 	}
 }
 
-func (t *tx) applyProduce(n *issuance.Notification, op *issuance.Operation, why issuance.Why, a *issuance.Applied) error {
+func (t *tx) applyKnown(n *issuance.Notification, op *issuance.Operation, why issuance.Why, a *issuance.Applied) error {
 	matched, changed, err := t.hear(n.IssuerID, *op, why)
 	switch {
 	case err != nil:
@@ -98,14 +99,20 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// hear applies one PRODUCE operation to the order it belongs to.
+// hear applies one operation to the order or, UPDATE_ORDER, to the change it
+// belongs to.
 func (t *tx) hear(issuerID string, op issuance.Operation, why issuance.Why) (matched, changed bool, err error) {
+	if op.Operation == issuance.OperationUpdateOrder {
+		return t.hearChange(issuerID, op, why)
+	}
 	r, found, err := t.match(issuerID, op)
 	if err != nil || !found {
 		return false, false, err
 	}
-	changed, err = t.hearOrder(&r, op, why)
-	return true, changed, err
+	if changed, err = t.hearOrder(&r, op, why); err != nil {
+		return true, changed, err
+	}
+	return true, changed, t.heardCanceled(&r, op, why)
 }
 
 func (t *tx) hearOrder(r *record, op issuance.Operation, why issuance.Why) (changed bool, err error) {
@@ -148,6 +155,9 @@ func (t *tx) hearFirst(r *record, op issuance.Operation, why issuance.Why) error
 		return err
 	}
 	if err := t.reopen(r, why); err != nil {
+		return err
+	}
+	if err := t.reopenChanges(fmt.Sprintf("[%d]", r.Ref), why); err != nil {
 		return err
 	}
 	if err := t.saveOperations(r); err != nil {

@@ -120,6 +120,9 @@ func (s *Store) BatchTotals(ctx context.Context, no issuance.BatchNo) (issuance.
 	if b.State != issuance.BatchLoading {
 		sum.Rows = b.Rows
 	}
+	if b.Kind != issuance.BatchOrders { // its rows are no orders
+		sum.Rows = 0
+	}
 	if b.State == issuance.BatchRefused {
 		sum.Rows = 0
 	}

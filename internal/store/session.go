@@ -125,21 +125,11 @@ func (s *Store) RecoverSessions(ctx context.Context, settle time.Duration) (orde
 
 func (s *Store) endSession(ctx context.Context, id string, settle time.Duration) (orders int, err error) {
 	err = s.write(ctx, "recover sessions", func(t *tx) error {
-		lost, err := list(t, scanOrder, `SELECT `+orderColumns+` FROM batch b JOIN orders o ON o.batch_no = b.no
-			WHERE `+openBatch+openOrder+`o.state = 'submitting' AND o.session = $1`, id)
-		if err != nil {
+		if orders, err = t.forsakeOrders("", id, settle, "its session ended while it was being sent"); err != nil {
 			return err
 		}
-		orders = len(lost)
-		for _, r := range lost {
-			why := issuance.Why{At: t.now, Stage: "recovery", Session: id, Reason: "its session ended while it was being sent", Attempt: r.Attempts}
-			if err := t.change(&r, issuance.Unknown, why); err != nil {
-				return err
-			}
-			r.NextAttemptAt = t.now.Add(settle)
-			if err := t.saveState(&r); err != nil {
-				return err
-			}
+		if _, err := t.forsakeChanges("", id, settle, "its session ended while it was being sent"); err != nil {
+			return err
 		}
 		_, err = t.exec(`UPDATE run SET ended_at = $1, outcome = 'lost' WHERE session = $2 AND ended_at = 0`, micros(t.now), id)
 		if err != nil {
@@ -152,6 +142,63 @@ func (s *Store) endSession(ctx context.Context, id string, settle time.Duration)
 		return 0, err
 	}
 	return orders, nil
+}
+
+// ForsakeOrders makes orders of an issuer unknown that a session is submitting,
+// and returns how many there were. It is for the session itself, when it knows
+// of no claim that is under way: what it holds all the same it was never told
+// of, because the answer to its claim was lost, and would hold until it ends.
+func (s *Store) ForsakeOrders(ctx context.Context, issuerID, session string, settle time.Duration) (int, error) {
+	return s.forsake(ctx, issuerID, session, sqlSubmitting, func(t *tx) (int, error) {
+		return t.forsakeOrders(issuerID, session, settle, claimLost)
+	})
+}
+
+// ForsakeChanges does the same with changes.
+func (s *Store) ForsakeChanges(ctx context.Context, issuerID, session string, settle time.Duration) (int, error) {
+	return s.forsake(ctx, issuerID, session, sqlSubmittingChanges, func(t *tx) (int, error) {
+		return t.forsakeChanges(issuerID, session, settle, claimLost)
+	})
+}
+
+const claimLost = "the answer to its claim was lost"
+
+// forsake writes only if there is something to forsake, as there hardly ever is.
+func (s *Store) forsake(ctx context.Context, issuerID, session, from string, do func(*tx) (int, error)) (n int, err error) {
+	if _, err := one(s.reader(ctx), []any{&n}, `SELECT count(*) `+from, issuerID, session); err != nil || n == 0 {
+		return 0, wrap("look for forsaken claims", err)
+	}
+	err = s.write(ctx, "forsake claims", func(t *tx) error {
+		n, err = do(t)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// What a session is submitting, for one issuer or, for an empty one, for all.
+const (
+	sqlSubmitting = `FROM batch b JOIN orders o ON o.batch_no = b.no
+		WHERE ` + openBatch + openOrder + `o.state = 'submitting' AND ($1 = '' OR b.issuer_id = $1) AND o.session = $2`
+	sqlSubmittingChanges = `FROM batch b JOIN order_change c ON c.batch_no = b.no
+		WHERE ` + openBatch + `b.kind = 'changes' AND ` + openChange + `c.state = 'submitting' AND ($1 = '' OR b.issuer_id = $1) AND c.session = $2`
+)
+
+func (t *tx) forsakeOrders(issuerID, session string, settle time.Duration, reason string) (int, error) {
+	lost, err := list(t, scanOrder, `SELECT `+orderColumns+` `+sqlSubmitting, issuerID, session)
+	for _, r := range lost {
+		why := issuance.Why{At: t.now, Stage: "recovery", Session: session, Reason: reason, Attempt: r.Attempts}
+		if err := t.change(&r, issuance.Unknown, why); err != nil {
+			return 0, err
+		}
+		r.NextAttemptAt = t.now.Add(settle)
+		if err := t.saveState(&r); err != nil {
+			return 0, err
+		}
+	}
+	return len(lost), err
 }
 
 // openSession is an error unless the session is open. A process that lives may

@@ -246,7 +246,8 @@ func TestBalanceSees(t *testing.T) {
 // must find its rows by index.
 func TestPlans(t *testing.T) {
 	s := loadedStore(t)
-	queries := []string{sqlOpenBatches, sqlUnknown + isDue + sqlUnknownOrder, sqlWatched, sqlAdvance, sqlOrder, sqlNotLive}
+	queries := []string{sqlOpenBatches, sqlUnknown + isDue + sqlUnknownOrder, sqlWatched, sqlAdvance, sqlOrder, sqlNotLive,
+		sqlDoubled, sqlMissing, sqlReturned, sqlClosedOfLate, sqlUndecided, sqlEndedBadly, sqlKeepWaiting, sqlByRefs, sqlTimes, sqlFailedChanges, sqlLastChanges}
 	must(t, s.write(t.Context(), "collect", func(tx *tx) error {
 		for q := range tx.stmts.known {
 			queries = append(queries, q)
@@ -262,8 +263,8 @@ func TestPlans(t *testing.T) {
 		}
 		for _, step := range plan(t, s.readers, q) {
 			words := strings.Fields(step)
-			// The keys given, the runs that are open, and batches are few.
-			if words[0] == "SCAN" && !slices.Contains([]string{"j", "json_each", "run", "batch", "CONSTANT"}, words[1]) {
+			// The keys given and their histories, the runs that are open, and batches are few.
+			if words[0] == "SCAN" && !slices.Contains([]string{"j", "json_each", "c", "chain", "run", "batch", "CONSTANT"}, words[1]) {
 				t.Errorf("%s: %s", q, step)
 			}
 		}

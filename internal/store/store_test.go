@@ -114,6 +114,51 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// A dry run of the track job asks a store that it must not change what is due:
+// also when some of what waits was heard of since.
+func TestReadOnlyKnowsWhatIsDue(t *testing.T) {
+	file := storetest.SQLite(t)
+	now := time.Now().UTC()
+	clock := func() time.Time { return now }
+	w := file.Open(t, clock)
+	session := claimed(t, w)
+	claims, err := w.ClaimReady(t.Context(), "bank", session, 1)
+	if err != nil || len(claims) != 1 {
+		t.Fatalf("claimed %v, %v", claims, err)
+	}
+	first, err := w.OrderByRef(t.Context(), claims[0].Ref-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, ref := range []issuance.Ref{first.Ref, claims[0].Ref} {
+		if err := w.RecordOutcomes(t.Context(), session, []issuance.Outcome{{Ref: ref, Attempt: 1, To: issuance.Submitted,
+			OperationID: fmt.Sprint("op-", i)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(20 * time.Hour)
+	if a, err := w.ApplyNotification(t.Context(), issuance.Notification{IssuerID: "bank", Digest: []byte("d"), ReceivedAt: now,
+		Operations: []issuance.Operation{{Operation: issuance.OperationProduce, IssuerRequestID: first.OrderID, Production: issuance.DataPrepared}}}); err != nil || a.Matched != 1 {
+		t.Fatal(a, err)
+	}
+	now = now.Add(20 * time.Hour)
+	r, err := store.Open(t.Context(), store.Config{Path: string(file), ReadOnly: true, Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for name, s := range map[string]*store.Store{"read-only": r, "other": w} {
+		due, err := s.DueForTracking(t.Context(), "bank", 24*time.Hour, 9)
+		if err != nil || len(due) != 1 || due[0].Ref != claims[0].Ref {
+			t.Errorf("the %s store has %d orders due, %v", name, len(due), err)
+		}
+	}
+}
+
 func claimFile(t *testing.T, s *store.Store) issuance.Batch {
 	t.Helper()
 	b, err := s.ClaimFile(t.Context(), issuance.Batch{Source: "src", IssuerID: "bank", FileName: "f.csv"})

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -99,7 +100,7 @@ func (s *Store) StillClaimed(ctx context.Context, session string, ref issuance.R
 
 // RecordOutcomes writes what came of claims. That D1 took an order is evidence
 // and is believed from whomever it comes; any other outcome counts only while
-// the order is still submitting, in the same attempt of the same session, and
+// the order is still submitting, in the same claim of the same session, and
 // is dropped otherwise: somebody knew better since. For an order that is
 // submitted already only its operation id is learnt. An order that becomes ready
 // or held was surely not sent, and its attempt does not count.
@@ -117,7 +118,8 @@ func (s *Store) RecordOutcomes(ctx context.Context, session string, outcomes []i
 			if !found {
 				continue
 			}
-			mine := r.State == issuance.Submitting && r.session == session && r.Attempts == out.Attempt
+			mine := r.State == issuance.Submitting && r.session == session && r.Attempts == out.Attempt &&
+				(out.CorrelationID == "" || out.CorrelationID == r.CorrelationID)
 			if err := t.record(&r, out, mine, "submit", session); err != nil {
 				return err
 			}
@@ -154,6 +156,9 @@ func (t *tx) record(r *record, out issuance.Outcome, current bool, stage, sessio
 	}
 	if evidence {
 		r.OperationID = out.OperationID
+		if err := t.reopenChanges(fmt.Sprintf("[%d]", r.Ref), why); err != nil {
+			return err
+		}
 	}
 	return t.saveState(r)
 }

@@ -77,7 +77,10 @@ const (
 	sqlUnknownOrder = ` ORDER BY o.next_attempt_at, o.ref LIMIT $4`
 
 	sqlWatched = `SELECT ` + orderColumns + ` FROM orders o
-		WHERE o.batch_no = $1 AND o.watched_at > 0 AND o.watched_at <= $2 ORDER BY o.watched_at, o.ref LIMIT $3`
+		WHERE o.batch_no = $1 AND o.watched_at > 0 AND o.watched_at <= $2 ` + watchedOrder
+	sqlQuiet = `SELECT ` + orderColumns + ` FROM orders o
+		WHERE o.batch_no = $1 AND o.watched_at > 0 AND o.watched_at <= $2 AND o.heard_at <= $2 ` + watchedOrder
+	watchedOrder = `ORDER BY o.watched_at, o.ref LIMIT $3`
 )
 
 func scanPlain(row scanner) (issuance.Order, error) {
@@ -94,11 +97,15 @@ func (s *Store) dueSilent(ctx context.Context, issuerID string, silence time.Dur
 	if err != nil {
 		return nil, nil, err
 	}
+	query, most := sqlWatched, page
+	if s.writer == nil { // it cannot be noted who was heard of since: they are passed over
+		query, most = sqlQuiet, limit
+	}
 	for _, no := range open {
 		if len(quiet) >= limit || len(heard) >= page {
 			break
 		}
-		waited, err := list(s.reader(ctx), scanOrder, sqlWatched, no, micros(before), page)
+		waited, err := list(s.reader(ctx), scanOrder, query, no, micros(before), most)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -153,7 +160,7 @@ func (t *tx) heard(issuerID string, h issuance.Heard, why issuance.Why) error {
 		if _, err := t.noteStrange(issuerID, &op, why); err != nil {
 			return err
 		}
-		if op.Operation != issuance.OperationProduce {
+		if op.Operation != issuance.OperationProduce && op.Operation != issuance.OperationUpdateOrder {
 			continue
 		}
 		if op.CardID == "" {

@@ -113,6 +113,8 @@ func (b *brake) stop() error {
 		return fmt.Errorf("%w, %d times in a row: %s", ErrRefusals, b.refusals.n, b.refusals.reason)
 	case b.unreachable >= b.unreachableStop:
 		return fmt.Errorf("%w: not reached %d times in a row", ErrUnavailable, b.unreachable)
+	case b.alone && !b.met && b.unclear > 0:
+		return fmt.Errorf("%w: still no usable answer", ErrUnavailable)
 	case b.silent >= b.silentStop():
 		return fmt.Errorf("%w: it did not answer %d times in a row", ErrUnavailable, b.silent)
 	case b.unclear >= b.unknownStop:
@@ -126,11 +128,8 @@ func (b *brake) stop() error {
 // silentStop is how many orders in a row are given to a D1 that does not
 // answer: each of them must be asked about.
 func (b *brake) silentStop() int {
-	switch {
-	case b.met:
+	if b.met {
 		return max(1, b.unknownStop/2)
-	case b.alone:
-		return 1
 	}
 	return b.unreachableStop
 }

@@ -32,11 +32,14 @@ type Breaker struct {
 // found D1 dead leaves it open, and the next one begins with a probe, which
 // costs no order anything. It is safe for concurrent use.
 type breaker struct {
-	mu      sync.Mutex
-	shown   Breaker
-	tried   bool   // this process has had a token
-	outage  bool   // D1 was found dead, and has not answered an order since
-	unclear string // the card of the last order to which D1 gave no usable answer
+	mu     sync.Mutex
+	shown  Breaker
+	alive  time.Time // when D1 last answered; zero: not in this process
+	outage bool      // D1 was found dead, and has not answered an order since
+	card   string    // of the last order that may have reached D1
+
+	trials int       // runs in this outage that were let through by an answer that may mean either
+	tryAt  time.Time // before which no other is
 }
 
 // Breaker returns the state of the circuit breaker. A new Runner's is half open.
@@ -52,6 +55,9 @@ func (r *Runner) turn(to BreakerState, why error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.outage = to == Open || b.outage && to != Closed
+	if to == Closed {
+		b.trials, b.tryAt = 0, time.Time{}
+	}
 	if b.shown.State == to {
 		return
 	}
@@ -72,31 +78,42 @@ func (r *Runner) turn(to BreakerState, why error) {
 	r.Log.WithLevel(level).Err(why).Str("stage", "submit").Str("issuer", r.IssuerID).Str("code", string(to)).Msg(text)
 }
 
-// doubt remembers an order that D1 gave no usable answer to: a question about
-// it is what tells, without risk, whether D1 answers again.
-func (r *Runner) doubt(cardID string) {
+// reached remembers the last order that may have reached D1: a question about it
+// is what tells, without risk, whether D1 answers.
+func (r *Runner) reached(cardID string) {
 	r.breaker.mu.Lock()
 	defer r.breaker.mu.Unlock()
-	r.breaker.unclear = cardID
+	r.breaker.card = cardID
 }
 
-// admit asks D1 for a sign of life when this process has had none yet, or when
-// the breaker is open, before an order is claimed. Its error stops the run.
+// answered remembers that D1 has just answered.
+func (r *Runner) answered() {
+	r.breaker.mu.Lock()
+	defer r.breaker.mu.Unlock()
+	r.breaker.alive = r.Now()
+}
+
+// aliveFor is how long a sign of life holds between runs.
+const aliveFor = 5 * time.Minute
+
+// admit asks D1 for a sign of life, before an order is claimed, when there was
+// none for a while or the breaker is open. Its error stops the run.
 func (r *Runner) admit(ctx context.Context) error {
 	b := &r.breaker
 	b.mu.Lock()
-	open, tried, card := b.shown.State == Open, b.tried, b.unclear
+	open, first, card := b.shown.State == Open, b.alive.IsZero(), b.card
+	silent := r.Now().Sub(b.alive)
 	b.mu.Unlock()
-	if tried && !open {
+	if !open && !first && silent >= 0 && silent < aliveFor {
 		return nil
 	}
 	err := r.probe(ctx, card)
 	switch e := retry.Of(err); {
 	case err == nil:
-		b.mu.Lock()
-		b.tried = true
-		b.mu.Unlock()
-		r.turn(HalfOpen, nil)
+		r.answered()
+		if open || first {
+			r.turn(HalfOpen, nil)
+		}
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("probe D1: %w", ctx.Err())
@@ -121,10 +138,41 @@ func (r *Runner) probe(ctx context.Context, card string) error {
 		return nil
 	}
 	err := r.Ask(ctx, card)
-	if e := retry.Of(err); err != nil && (e.Unavailable || e.Class == retry.Stop) {
-		return err
+	switch e := retry.Of(err); {
+	case err == nil, e.Class == retry.Refused, e.Class != retry.Stop && e.Status == 0 && !e.Unavailable:
+		return nil // any answer of D1's own will do, and what was not asked says nothing
+	case e.Class == retry.NotDone && !e.Unavailable:
+		return nil
+	case e.Class == retry.Unknown && mayBeTheCards(e) && r.dare():
+		return nil
 	}
-	return nil // any answer will do
+	return err
+}
+
+// mayBeTheCards reports whether an answer may be all that D1 has to say to
+// anybody, or its trouble with one card: it is then no sign of life, and must not
+// keep the others from being sent for ever.
+func mayBeTheCards(e *retry.Error) bool { return !e.Unavailable || e.Status == 500 }
+
+// The longest and the shortest time between two orders that are risked on such an
+// answer.
+const (
+	leastTrial = time.Minute
+	mostTrial  = time.Hour
+)
+
+// dare reports whether it is time to risk one order, ever more rarely in an outage.
+func (r *Runner) dare() bool {
+	b := &r.breaker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := r.Now()
+	if wait := b.tryAt.Sub(now); wait > 0 && wait <= mostTrial { // longer: the clock was set back
+		return false
+	}
+	b.tryAt = now.Add(min(leastTrial<<min(b.trials, 10), mostTrial))
+	b.trials++
+	return true
 }
 
 // outage reports whether D1 was found dead and has not answered an order since.

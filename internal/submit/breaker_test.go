@@ -202,3 +202,101 @@ func TestProbeIsInterrupted(t *testing.T) {
 		b.check(t, states{issuance.Ready: 10})
 	})
 }
+
+// D1 stumbles over one card, for orders and questions alike: that card must not
+// keep all others from being sent.
+func TestOneCardThatD1StumblesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stumbles := &retry.Error{Class: retry.Unknown, Status: 500, Code: "HTTP_500", Unavailable: true}
+		b := newBench(t, 1, Config{Settle: 24 * time.Hour}, func(ctx context.Context, i int, c issuance.Claim) (string, error) {
+			if c.CardID == "card-00001" {
+				return "", stumbles
+			}
+			return accept(ctx, i, c)
+		})
+		(&patient{}).wire(b)
+		b.Ask = func(_ context.Context, card string) error {
+			if card == "card-00001" {
+				return stumbles
+			}
+			return nil
+		}
+		if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrUnavailable) {
+			t.Fatalf("error %v", err)
+		}
+		more := newFakeStore(100)
+		b.store.orders = append(b.store.orders, more.orders[1:]...)
+		b.store.payloads = more.payloads
+		if _, err := b.RunOnce(t.Context()); err != nil {
+			t.Errorf("error %v", err)
+		}
+		b.check(t, states{issuance.Unknown: 1, issuance.Submitted: 99})
+	})
+}
+
+// A D1 that answers for a whole night, but nothing that can be used, such as a
+// page about its maintenance or plain 500, costs a few orders of unknown outcome.
+func TestNothingUsableAllNight(t *testing.T) {
+	for name, says := range map[string]*retry.Error{
+		"a page":    {Class: retry.Unknown, Status: 200, Code: "ANSWER_UNCLEAR"},
+		"plain 500": {Class: retry.Unknown, Status: 500, Code: "HTTP_500", Unavailable: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &patient{orders: says}
+				b := newBench(t, 1000, Config{InFlight: 4, Settle: 24 * time.Hour}, p.answer)
+				p.wire(b)
+				for range 8 * 60 {
+					if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrUnavailable) {
+						t.Fatalf("error %v", err)
+					}
+					wait(time.Minute)
+				}
+				unknown := b.store.count()[issuance.Unknown]
+				if unknown > 30 {
+					t.Errorf("%d orders are unknown", unknown)
+				}
+				p.orders = nil
+				if sum, err := b.RunOnce(t.Context()); err != nil || sum.Submitted != 1000-unknown {
+					t.Errorf("summary %+v, error %v", sum, err)
+				}
+			})
+		})
+	}
+}
+
+// A daemon that ordered well last night finds D1 dead in this one, in part or as
+// a whole: that costs no order anything either.
+func TestDeadInTheNextNight(t *testing.T) {
+	for name, ill := range map[string]func(*patient){
+		"as a whole":     func(p *patient) { p.token, p.orders = noToken, dead },
+		"but for tokens": func(p *patient) { p.orders = dead },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &patient{}
+				b := newBench(t, 10, Config{InFlight: 4}, p.answer)
+				p.wire(b)
+				if _, err := b.RunOnce(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				wait(20 * time.Hour)
+				more := newFakeStore(100)
+				b.store.orders, b.store.payloads = append(b.store.orders, more.orders[10:]...), more.payloads
+				ill(p)
+				for range 60 {
+					if sum, err := b.RunOnce(t.Context()); !errors.Is(err, ErrUnavailable) || sum.Claimed != 0 {
+						t.Fatalf("summary %+v, error %v", sum, err)
+					}
+					wait(time.Minute)
+				}
+				b.check(t, states{issuance.Submitted: 10, issuance.Ready: 90})
+				p.token, p.orders = nil, nil
+				if _, err := b.RunOnce(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				b.check(t, states{issuance.Submitted: 100})
+			})
+		})
+	}
+}

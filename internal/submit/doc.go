@@ -61,11 +61,15 @@
 // # When D1 is dead
 //
 // A run that found D1 dead leaves the circuit breaker open, see [Breaker]. The
-// next run begins with a request for a token and, when an order got no answer,
-// with a question about that one. Only when both are answered it claims, and
-// its first order goes alone: if that one is not answered either, the run ends
-// there. So an outage costs a few orders of unknown outcome when it begins, and
-// none while it lasts. A process begins with a token before its first claim.
+// next run begins with a request for a token and, where this process has sent an
+// order, with a question about the last one. Only when both are answered it
+// claims, and its first order goes alone: if that one gets no usable answer, the
+// run ends there. So an outage costs a few orders of unknown outcome when it
+// begins, and none while it lasts. A process begins like that before its first
+// claim, and so does a run that finds orders after D1 was silent for some minutes.
+//
+// A plain 500, or an answer that is not D1's, may be all that D1 has to say, or
+// about that one card. Then an order goes alone now and then, more and more rarely.
 //
 // # Hours
 //

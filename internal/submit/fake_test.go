@@ -26,6 +26,7 @@ type fakeStore struct {
 	records  []time.Time // of each RecordOutcomes that worked
 	slices   []int       // sizes asked for
 	fail     func(op string) error
+	claimed  func() error // called after a claim; its error takes the answer's place
 }
 
 func newFakeStore(n int) *fakeStore {
@@ -66,6 +67,11 @@ func (s *fakeStore) ClaimReady(_ context.Context, _, _ string, most int) ([]issu
 		claims = append(claims, issuance.Claim{Ref: o.Ref, OrderID: o.OrderID, CardID: o.CardID,
 			Attempt: o.Attempts, CorrelationID: "cor-" + o.OrderID, Payload: s.payloads[o.Ref]})
 	}
+	if s.claimed != nil {
+		if err := s.claimed(); err != nil {
+			return nil, err
+		}
+	}
 	return claims, nil
 }
 
@@ -95,6 +101,18 @@ func (s *fakeStore) RecordOutcomes(_ context.Context, _ string, outcomes []issua
 		}
 	}
 	return nil
+}
+
+func (s *fakeStore) ForsakeOrders(context.Context, string, string, time.Duration) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.orders {
+		if o.State == issuance.Submitting {
+			o.State = issuance.Unknown
+			n++
+		}
+	}
+	return n, s.broken("forsake")
 }
 
 func (s *fakeStore) Release(_ context.Context, _ string, refs []issuance.Ref) error {

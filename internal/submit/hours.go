@@ -101,7 +101,8 @@ func (p *pass) closeIn() (cancel func() bool) {
 // claim claims what may be sent now. It claims nothing, and ends the run, when
 // the time is not the run's any more: the clock may have been set.
 func (p *pass) claim(ctx context.Context, max int) ([]issuance.Claim, error) {
-	if now := p.Now(); now.Before(p.leave.since) || !p.leave.until.IsZero() && !now.Before(p.leave.until) {
+	closed := !p.leave.normal && !p.leave.urgent // since the run began: the probe took its time
+	if now := p.Now(); closed || now.Before(p.leave.since) || !p.leave.until.IsZero() && !now.Before(p.leave.until) {
 		p.stop(errHours)
 		return nil, nil
 	}

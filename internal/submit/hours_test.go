@@ -124,16 +124,18 @@ func TestCutOffPasses(t *testing.T) {
 	for name, tt := range map[string]struct {
 		wait, urgentWait bool
 		submitted        int // of 100, 10 of them urgent, 60 when the cut-off comes
+		late             int // by a run after it; the fake does not put urgent ones first
 		opens            time.Time
 	}{
-		"all go":      {false, false, 100, time.Time{}},
-		"some wait":   {true, false, 60, time.Date(2000, 1, 5, 0, 0, 0, 0, time.UTC)},
-		"all wait":    {true, true, 60, time.Date(2000, 1, 5, 0, 0, 0, 0, time.UTC)},
-		"urgent wait": {false, true, 100, time.Time{}},
+		"all go":      {false, false, 100, 0, time.Time{}},
+		"some wait":   {true, false, 60, 4, time.Date(2000, 1, 5, 0, 0, 0, 0, time.UTC)},
+		"all wait":    {true, true, 60, 0, time.Date(2000, 1, 5, 0, 0, 0, 0, time.UTC)},
+		"urgent wait": {false, true, 100, 0, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				wait(time.Until(time.Date(2000, 1, 3, 16, 59, 0, 0, time.UTC))) // a Monday
+				// A Monday, and half a second past: nothing happens at the very moment of the cut-off.
+				wait(time.Until(time.Date(2000, 1, 3, 16, 59, 0, 5e8, time.UTC)))
 				h := &calendar.Hours{CutOff: &calendar.CutOff{At: 17 * 60, Zone: time.UTC, Wait: tt.wait, UrgentWait: tt.urgentWait,
 					Days: calendar.Days{DaysOff: []calendar.Weekday{0, 6}, DatesOff: []calendar.Date{"2000-01-04"}}}}
 				b := newBench(t, 100, Config{InFlight: 1, ClaimSize: 10}, slowly).queued(h, 10)
@@ -147,15 +149,11 @@ func TestCutOffPasses(t *testing.T) {
 					}
 					return
 				}
-				if sum.Submitted < tt.submitted-1 || sum.Submitted > tt.submitted+1 {
+				if sum.Submitted != tt.submitted {
 					t.Errorf("summary %+v", sum)
 				}
 				late, err := b.RunOnce(t.Context())
-				want := 0
-				if tt.wait && !tt.urgentWait {
-					want = 4 // the fake does not put urgent ones first
-				}
-				if err != nil || late.Submitted != want {
+				if err != nil || late.Submitted != tt.late {
 					t.Errorf("summary %+v, error %v", late, err)
 				}
 				if tt.wait && (late.OpensAt == nil || !late.OpensAt.Equal(tt.opens)) {
@@ -164,6 +162,20 @@ func TestCutOffPasses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The window ends while D1 is asked for a token: not even urgent orders go.
+func TestWindowEndsDuringTheProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 20, Config{}, accept).queued(until(1), 2)
+		wait(50 * time.Second)
+		b.Probe = func(context.Context) error { wait(15 * time.Second); return nil }
+		sum, err := b.RunOnce(t.Context())
+		if err != nil || sum.Claimed != 0 || sum.OpensAt == nil {
+			t.Errorf("summary %+v, error %v", sum, err)
+		}
+		b.check(t, states{issuance.Ready: 20})
+	})
 }
 
 // The clock is set while a run is under way.

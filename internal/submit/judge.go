@@ -14,8 +14,9 @@ import (
 
 // judge says what an answer means for the order and what it tells about D1.
 func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time.Time) (issuance.Outcome, answer) {
-	out := issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt}
+	out := issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, CorrelationID: c.CorrelationID}
 	if err == nil {
+		r.reached(c.CardID)
 		out.To, out.OperationID = issuance.Submitted, operationID
 		return out, answer{kind: accepted}
 	}
@@ -26,13 +27,16 @@ func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time
 		// what became of it.
 		out.To, out.NextAttemptAt = issuance.Unknown, now
 		out.Reason = cmp.Or(out.Reason, "D1 says that it has the order already")
+		if c.Attempt <= 1 { // there is no earlier attempt: something else is wrong
+			return out, answer{kind: refused, reason: likeness(c, e)}
+		}
 		return out, answer{kind: accepted}
 	}
 	switch e.Class {
 	case retry.Refused:
 		out.To = issuance.Refused
 		out.Code = cmp.Or(out.Code, issuance.Code(status(e)))
-		return out, answer{kind: refused, reason: strings.TrimSpace(string(out.Code) + " " + e.Reason)}
+		return out, answer{kind: refused, reason: likeness(c, e)}
 	case retry.NotDone:
 		out.To = issuance.Ready
 		out.Reason = cmp.Or(out.Reason, "not delivered: "+status(e))
@@ -46,15 +50,31 @@ func (r *Runner) judge(c issuance.Claim, operationID string, err error, now time
 		out.NextAttemptAt = now.Add(r.Settle)
 	}
 	told := tells(e)
-	if told.silent {
-		r.doubt(c.CardID)
+	if told.kind == unclear {
+		r.reached(c.CardID)
 	}
 	return out, told
 }
 
+// likeness is what refusals that are the same one have in common: D1's code, and
+// of a field its name. Other texts, and parts of it, may speak of the one order.
+func likeness(c issuance.Claim, e *retry.Error) string {
+	code := cmp.Or(e.Code, status(e))
+	if !strings.HasPrefix(code, "FIELD_") {
+		return code
+	}
+	reason := e.Reason
+	for _, own := range []string{c.OrderID, c.CardID} {
+		if own != "" {
+			reason = strings.ReplaceAll(reason, own, "...")
+		}
+	}
+	return strings.TrimSpace(code + " " + reason)
+}
+
 // lost is the outcome of an order whose request cannot be opened.
 func lost(c issuance.Claim) issuance.Outcome {
-	return issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: issuance.Held,
+	return issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, CorrelationID: c.CorrelationID, To: issuance.Held,
 		Code: issuance.PayloadLost, Reason: "the sealed request cannot be opened"}
 }
 

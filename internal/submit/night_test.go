@@ -2,12 +2,15 @@ package submit_test
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"cardbatch/internal/d1/d1sim"
 	"cardbatch/internal/issuance"
+	"cardbatch/internal/retry"
 	"cardbatch/internal/submit"
 )
 
@@ -132,5 +135,45 @@ func TestTokenEndpointDown(t *testing.T) {
 	}
 	if c := n.count(t.Context()); c[issuance.Ready] != 50 {
 		t.Errorf("states: %v", c)
+	}
+}
+
+// TestTwoProcesses: a second process on the same store, such as `cardbatch run
+// submit` beside the daemon, orders side by side with the first, also about what
+// the other has lost.
+func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
+	const orders = 300
+	r := newRig(t, d1sim.Settings{Duplicates: d1sim.DuplicatesBlind})
+	var lost atomic.Int64
+	lossy := func(ctx context.Context, c issuance.Claim, body []byte) (string, error) {
+		id, err := r.send(ctx, c, body)
+		if err == nil && lost.Add(1)%7 == 0 {
+			return "", retry.Transport(errors.New("connection reset"), true)
+		}
+		return id, err
+	}
+	cfg := submit.Config{InFlight: 4, ClaimSize: 16, Settle: time.Millisecond, FlushEvery: time.Millisecond}
+	both := []*node{r.start(t.Context(), cfg, lossy), r.start(t.Context(), cfg, lossy)}
+	both[0].load(t.Context(), orders)
+	var group sync.WaitGroup
+	for _, n := range both {
+		group.Go(func() {
+			for range 30 {
+				if _, err := n.submit.RunOnce(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if _, err := n.track.RunOnce(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if c := both[1].count(t.Context()); c[issuance.Submitted] != orders {
+		t.Errorf("states: %v", c)
+	}
+	if s := r.sim.Summary(); s.CardsProduced != orders || s.ProducedTwice != 0 {
+		t.Errorf("%d cards produced for %d orders, %d orders twice", s.CardsProduced, orders, s.ProducedTwice)
 	}
 }

@@ -29,6 +29,8 @@ const (
 	fateCrashBefore fate = "crash before D1 had it"
 	fateCrashAfter  fate = "crash after D1 had it"
 	fateStoreDown   fate = "accepted, and the store is down"
+	fateStoreLies   fate = "accepted, and the store commits but says that it did not"
+	fateBusyLies    fate = "not taken, and the store commits but says that it did not"
 	fateNotified    fate = "lost after D1 had it, and D1 notifies at once"
 	fateCutOff      fate = "accepted, and the run is told to end"
 )
@@ -72,7 +74,7 @@ func (p *process) send(_ context.Context, c issuance.Claim, _ []byte) (string, e
 		f, p.d1.plan = p.d1.plan[0], p.d1.plan[1:]
 	}
 	switch f {
-	case fateAccepted, fateLostAfter, fateCrashAfter, fateStoreDown, fateNotified, fateCutOff:
+	case fateAccepted, fateLostAfter, fateCrashAfter, fateStoreDown, fateStoreLies, fateNotified, fateCutOff:
 		p.d1.produced[c.OrderID]++
 	}
 	switch f {
@@ -80,6 +82,8 @@ func (p *process) send(_ context.Context, c issuance.Claim, _ []byte) (string, e
 		p.once.Do(func() { close(p.died) })
 	case fateStoreDown:
 		p.store.failNext(2)
+	case fateStoreLies, fateBusyLies:
+		p.store.lieNext(2)
 	case fateNotified:
 		_ = p.store.notify(production(c.OrderID))
 	case fateCutOff:
@@ -91,6 +95,8 @@ func (p *process) send(_ context.Context, c issuance.Claim, _ []byte) (string, e
 		return "", &retry.Error{Class: retry.Refused, Status: 400, Code: "FIELD_INVALID_VALUE"}
 	case fateNotSent:
 		return "", retry.Transport(errors.New("connection refused"), false)
+	case fateBusyLies:
+		return "", &retry.Error{Class: retry.NotDone, Status: 429, Code: "HTTP_429"}
 	case fateLostBefore, fateLostAfter, fateNotified:
 		return "", retry.Transport(errors.New("connection reset"), true)
 	case fateCrashBefore, fateCrashAfter:
@@ -124,6 +130,13 @@ type mortalStore struct {
 	process *process
 	mu      sync.Mutex
 	down    int
+	lies    int
+}
+
+func (s *mortalStore) lieNext(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lies = n
 }
 
 func (s *mortalStore) failNext(n int) {
@@ -144,7 +157,12 @@ func (s *mortalStore) do(use func() error) error {
 	if s.process.dead() {
 		return errors.New("the process is dead")
 	}
-	return use()
+	err := use()
+	if s.lies > 0 && err == nil {
+		s.lies--
+		return errStore
+	}
+	return err
 }
 
 // bury makes the claims of a dead process unknown.
@@ -166,6 +184,13 @@ func (s *mortalStore) ClaimReady(ctx context.Context, issuer, session string, mo
 
 func (s *mortalStore) RecordOutcomes(ctx context.Context, session string, outcomes []issuance.Outcome) error {
 	return s.do(func() error { return s.fakeStore.RecordOutcomes(ctx, session, outcomes) })
+}
+
+func (s *mortalStore) ForsakeOrders(ctx context.Context, issuer, session string, settle time.Duration) (int, error) {
+	return 0, s.do(func() error {
+		_, err := s.fakeStore.ForsakeOrders(ctx, issuer, session, settle)
+		return err
+	})
 }
 
 func (s *mortalStore) Release(ctx context.Context, session string, refs []issuance.Ref) error {
@@ -243,7 +268,7 @@ func TestNeverTwiceNeverLost(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		fates := []fate{fateAccepted, fateAccepted, fateAccepted, fateRefused, fateNotSent, fateLostBefore, fateLostAfter,
-			fateCrashBefore, fateCrashAfter, fateStoreDown, fateNotified, fateCutOff}
+			fateCrashBefore, fateCrashAfter, fateStoreDown, fateStoreLies, fateBusyLies, fateNotified, fateCutOff}
 		orders := rapid.IntRange(1, 30).Draw(t, "orders")
 		plan := rapid.SliceOfN(rapid.SampledFrom(fates), 0, 40).Draw(t, "fates")
 		cfg := Config{IssuerID: issuer, Session: "s", Settle: 1, RetryWait: 1, FlushEvery: time.Millisecond, RefusalStop: 5,

@@ -282,6 +282,29 @@ func TestClaimFails(t *testing.T) {
 
 // Requests in flight finish, what was not sent becomes ready again, and no
 // attempt is counted for it.
+// A claim whose answer is lost holds orders that nobody sends. They must not
+// wait for the end of the process.
+func TestClaimWithoutAnAnswer(t *testing.T) {
+	b := newBench(t, 3, Config{ClaimSize: 2}, accept)
+	lost := errors.New("no answer")
+	b.store.claimed = func() error {
+		b.store.claimed = nil
+		return lost
+	}
+	if _, err := b.RunOnce(t.Context()); !errors.Is(err, lost) {
+		t.Fatalf("error %v", err)
+	}
+	b.check(t, map[issuance.State]int{issuance.Submitting: 2, issuance.Ready: 1})
+	if _, err := b.RunOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// D1 is asked about them: that they were not sent is for D1 to say.
+	b.check(t, map[issuance.State]int{issuance.Unknown: 2, issuance.Submitted: 1})
+	if len(b.sent) != 1 {
+		t.Errorf("sent %v", b.sent)
+	}
+}
+
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -388,7 +411,7 @@ func TestStoreDownForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, 100, Config{InFlight: 4, DrainLimit: 5 * time.Second}, accept)
 		b.store.fail = func(op string) error {
-			if op == "claim" {
+			if op == "claim" || op == "forsake" {
 				return nil
 			}
 			return errStore
@@ -419,4 +442,34 @@ func TestStoreDownForGood(t *testing.T) {
 			t.Errorf("%d requests for 100 orders", len(b.sent))
 		}
 	})
+}
+
+// The words of a refusal may name the order. It is the same refusal all the same.
+func TestRefusalsThatNameTheOrder(t *testing.T) {
+	for name, says := range map[string]func(issuance.Claim) *retry.Error{
+		"its card": func(c issuance.Claim) *retry.Error {
+			return &retry.Error{Class: retry.Refused, Status: 400, Code: "FIELD_INVALID_VALUE", Reason: "no product for " + c.CardID}
+		},
+		"something else of it": func(c issuance.Claim) *retry.Error {
+			return &retry.Error{Class: retry.Refused, Status: 404, Code: "CONSUMER_NOT_FOUND", Reason: "consumer x-" + c.OrderID[4:]}
+		},
+		"a duplicate at the first attempt": func(issuance.Claim) *retry.Error {
+			return &retry.Error{Class: retry.Refused, Status: 409, Code: "CONFLICT"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, 200, Config{InFlight: 16}, func(_ context.Context, _ int, c issuance.Claim) (string, error) {
+					wait(20 * time.Millisecond)
+					return "", says(c)
+				})
+				if _, err := b.RunOnce(t.Context()); !errors.Is(err, ErrRefusals) {
+					t.Errorf("error %v", err)
+				}
+				if c := b.store.count(); c[issuance.Ready] != 180 || c[issuance.Refused]+c[issuance.Unknown] != 20 {
+					t.Errorf("states %v", c)
+				}
+			})
+		})
+	}
 }

@@ -40,6 +40,10 @@ type Store interface {
 	// Release makes claimed orders that were not sent ready again, without
 	// counting the attempt. Repeating it does no harm.
 	Release(ctx context.Context, session string, refs []issuance.Ref) error
+	// ForsakeOrders makes unknown what the session is submitting for an issuer,
+	// and returns how many orders that were. A run begins with it, when no claim
+	// is under way: what there is then was claimed without our knowing.
+	ForsakeOrders(ctx context.Context, issuerID, session string, settle time.Duration) (int, error)
 }
 
 // SendFunc sends the request body of a claim to D1 and returns D1's operation
@@ -220,6 +224,13 @@ func (r *Runner) run(ctx context.Context) (Summary, error) {
 	if err := r.record(ctx, &r.left, func() {}); err != nil {
 		return Summary{}, fmt.Errorf("record what the last run left: %w", err)
 	}
+	forsaken, err := r.Store.ForsakeOrders(ctx, r.IssuerID, r.Session, r.Settle)
+	if err != nil {
+		return Summary{}, fmt.Errorf("look for claims that nobody knows of: %w", err)
+	}
+	if forsaken > 0 {
+		r.Log.Warn().Str("stage", "submit").Str("issuer", r.IssuerID).Int("count", forsaken).Msg("orders were claimed without our knowing; D1 will be asked about them")
+	}
 	var sum Summary
 	if idle, err := r.idle(ctx, &sum); idle || err != nil {
 		return sum, err
@@ -230,7 +241,10 @@ func (r *Runner) run(ctx context.Context) (Summary, error) {
 	p := newPass(r)
 	p.sum = sum
 	started := time.Now()
-	err := p.run(ctx)
+	err = p.run(ctx)
+	if p.brake.met {
+		r.answered()
+	}
 	if took := time.Since(started); took > longEnough {
 		r.speed = float64(p.sent.Load()) / took.Seconds()
 	}

@@ -17,6 +17,7 @@ type Life struct {
 	Events      []issuance.Event // of the order
 	BatchEvents []issuance.Event
 	Deliveries  []issuance.Delivery // of the batch, and the issuer's status files
+	Changes     []Asked             // what the bank has asked to change, oldest first
 }
 
 // Story is a life in words.
@@ -39,13 +40,16 @@ const asGoodAs = time.Minute
 
 // Tell puts a life into words.
 func Tell(l Life) Story {
-	s := Story{Now: now(&l.Order)}
+	s := Story{Now: l.now()}
 	s.add(l.received())
 	for _, e := range l.BatchEvents {
 		s.add(l.decided(e))
 	}
 	for _, e := range l.Events {
 		s.add(l.event(e))
+	}
+	for i := range l.Changes {
+		l.Changes[i].tell(&s)
 	}
 	for _, d := range l.Deliveries {
 		if !d.DeliveredAt.IsZero() && l.carriedBy(d) {
@@ -105,14 +109,20 @@ func (l *Life) event(e issuance.Event) Entry {
 	switch {
 	case e.Code == issuance.SecondOperation:
 		entry.Text = "attention, the card may be made twice" + because(e)
+	case e.Code == issuance.MissingAtD1:
+		entry.Text = "D1 had accepted the order and, when asked, does not know it (" + string(e.Code) + ")"
+	case e.Code == issuance.ProductionFailed:
+		entry.Text = failure(issuance.ProductionStatus(e.To), e.Reason)
 	case e.Kind == issuance.KindState:
 		entry.Text = change(e) + because(e)
 	case e.Kind == issuance.KindProduction:
 		entry.Text = status(issuance.ProductionStatus(e.To)) + because(e)
 	case e.Kind == issuance.KindShipment:
-		entry.Text = "the carrier says: " + cmp.Or(e.To, "shipment data changed")
+		if entry.Text = "the carrier says: " + e.To; e.From == e.To {
+			entry.Text = strings.TrimSuffix("the carrier's data changed: "+e.To, ": ")
+		}
 	case e.Kind == issuance.KindLateNews:
-		entry.Text = "older news came late and changed nothing: " + cmp.Or(status(issuance.ProductionStatus(e.To)), e.To)
+		entry.Text = strings.TrimSuffix("older news came late and changed nothing: "+status(issuance.ProductionStatus(e.To)), ": ")
 	default:
 		entry.Text = fmt.Sprintf("%s: from %s to %s", e.Kind, e.From, e.To) + because(e)
 	}
@@ -122,6 +132,9 @@ func (l *Life) event(e issuance.Event) Entry {
 // change words a change of an order's state.
 func change(e issuance.Event) string {
 	from, to := issuance.State(e.From), issuance.State(e.To)
+	if from == to {
+		return "changed as asked"
+	}
 	switch to { //nolint:exhaustive // rejected and duplicate are where a row starts
 	case issuance.Submitting:
 		if e.Attempt > 1 {
@@ -133,6 +146,9 @@ func change(e issuance.Event) string {
 	case issuance.Refused:
 		return "D1 refused the order"
 	case issuance.Unknown:
+		if from == issuance.Ready { // a person doubts that it was never sent
+			return doubted
+		}
 		return "no clear answer from D1, which will be asked"
 	case issuance.Held:
 		return "waits for a person's decision"
@@ -149,6 +165,20 @@ func change(e issuance.Event) string {
 		}
 	}
 	return fmt.Sprintf("changed from %s to %s", e.From, e.To)
+}
+
+const doubted = "D1 will be asked whether it has the order, before it is sent"
+
+// failure words that production failed in a step, which is not what the step says.
+func failure(s issuance.ProductionStatus, reason string) string {
+	text := "production failed"
+	if s != issuance.OperationFailed && s != "" {
+		text += ", " + status(s)
+	}
+	if reason != "" {
+		text += ": " + reason
+	}
+	return text
 }
 
 // statuses words D1's production statuses.
@@ -213,7 +243,8 @@ func (l *Life) carriedBy(d issuance.Delivery) bool {
 }
 
 // now words where an order stands.
-func now(o *issuance.Order) string {
+func (l *Life) now() string {
+	o := &l.Order
 	text := ""
 	switch o.State {
 	case issuance.Submitted:
@@ -225,11 +256,20 @@ func now(o *issuance.Order) string {
 	case issuance.Held:
 		text = "waits for a person's decision"
 	case issuance.Ready:
-		text = "waits to be sent to D1"
+		switch l.Batch.State {
+		case issuance.BatchLoading:
+			text = "its file is being checked"
+		case issuance.BatchHeld:
+			text = "its file is on hold, and it waits with it"
+		default:
+			text = "waits to be sent to D1"
+		}
 	case issuance.Submitting:
 		text = "is being sent to D1"
 	case issuance.Unknown:
-		text = "was sent, and D1 will be asked whether it arrived"
+		if text = "was sent, and D1 will be asked whether it arrived"; o.Attempts == 0 {
+			text = doubted
+		}
 	case issuance.Refused:
 		text = "refused by D1"
 	case issuance.Cancelled:
@@ -242,8 +282,16 @@ func now(o *issuance.Order) string {
 func produced(o *issuance.Order) string {
 	p := &o.Production
 	text := cmp.Or(status(p.Status), "D1 has the order and has not reported on it yet")
-	if p.Reason != "" {
+	switch {
+	case p.FailedInStep():
+		text = failure(p.Status, p.Reason)
+	case p.Reason != "":
 		text += ": " + p.Reason
+	case p.Phase() == issuance.Produced:
+		text += " and, as ordered, not shipped"
+	}
+	if o.NotFound > 0 {
+		text += "; when last asked, D1 did not know the order"
 	}
 	sh := p.Shipment
 	if sh.Status != "" {

@@ -160,3 +160,73 @@ func TestEverythingHasWords(t *testing.T) {
 		t.Errorf("a status we do not know: %q", text)
 	}
 }
+
+// heard is an order that D1 has, after some news of it.
+func heard(t *testing.T, o issuance.Order, ops ...issuance.Operation) timeline.Life {
+	t.Helper()
+	l := timeline.Life{Order: o}
+	for i, op := range ops {
+		events, err := l.Order.Hear(op, issuance.Why{At: after(i), Stage: "notification"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Events = append(l.Events, events...)
+	}
+	return l
+}
+
+// What is read out to a caller must not be the opposite of what is the case.
+func TestNothingMisleads(t *testing.T) {
+	at := issuance.Order{State: issuance.Submitted, IssuerID: "DEMO_BANK1"}
+	unsent := issuance.Order{State: issuance.Ready}
+	doubted := unsent
+	e, err := doubted.Transition(issuance.Unknown, issuance.Why{At: after(1), Stage: "operator", Operator: "kim", Reason: "restored"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	noShipment := at
+	noShipment.Production.NoShipment = true
+	missing := at
+	missing.NotFound, missing.Production.Status = 1, issuance.CardProdOngoing
+	absent := issuance.Event{Kind: issuance.KindProduction, Why: issuance.Why{Code: issuance.MissingAtD1, Reason: "D1 had accepted it and does not know it"}}
+	absentLater := absent
+	absentLater.From, absentLater.To = "CARD_PROD_ONGOING", "CARD_PROD_ONGOING"
+	failed := issuance.Operation{Status: issuance.OperationFailed, Production: issuance.CardProdOngoing, Reason: "STOCK_UNAVAILABLE"}
+	for name, tt := range map[string]struct {
+		life      timeline.Life
+		now, last string // empty: not looked at
+	}{
+		"failed in a step": {heard(t, at, failed),
+			"production failed, being personalized: STOCK_UNAVAILABLE", "production failed, being personalized: STOCK_UNAVAILABLE"},
+		"failed after the step was reported": {heard(t, at, issuance.Operation{Production: issuance.CardProdOngoing}, failed),
+			"production failed, being personalized: STOCK_UNAVAILABLE", "production failed, being personalized: STOCK_UNAVAILABLE"},
+		"failed without details": {heard(t, at, issuance.Operation{Status: issuance.OperationFailed, ErrorCode: "KEY_NOT_FOUND"}),
+			"production failed: KEY_NOT_FOUND", "production failed: KEY_NOT_FOUND"},
+		"data in error": {heard(t, at, issuance.Operation{Status: issuance.OperationFailed, Production: issuance.DataException}),
+			"rejected by D1, its data are in error", "rejected by D1, its data are in error"},
+		"made and not to be shipped": {heard(t, noShipment, issuance.Operation{Production: issuance.CardProdDone}),
+			"personalized and, as ordered, not shipped", "personalized"},
+		"not known to D1": {timeline.Life{Order: missing, Events: []issuance.Event{absent}},
+			"being personalized; when last asked, D1 did not know the order", "D1 had accepted the order and, when asked, does not know it (MISSING_AT_D1)"},
+		"not known to D1 any more": {timeline.Life{Order: missing, Events: []issuance.Event{absentLater}},
+			"", "D1 had accepted the order and, when asked, does not know it (MISSING_AT_D1)"},
+		"doubted and perhaps never sent": {timeline.Life{Order: doubted, Events: []issuance.Event{e}},
+			"D1 will be asked whether it has the order, before it is sent: restored", "D1 will be asked whether it has the order, before it is sent: restored"},
+		"in a file that is held": {timeline.Life{Order: unsent, Batch: issuance.Batch{State: issuance.BatchHeld}},
+			"its file is on hold, and it waits with it", ""},
+		"in a file that is being loaded": {timeline.Life{Order: unsent, Batch: issuance.Batch{State: issuance.BatchLoading}},
+			"its file is being checked", ""},
+		"late news of a parcel": {timeline.Life{Order: at, Events: []issuance.Event{{Kind: issuance.KindLateNews, From: "Delivered"}}},
+			"", "older news came late and changed nothing"},
+		"a parcel that changed": {timeline.Life{Order: at, Events: []issuance.Event{{Kind: issuance.KindShipment, From: "InTransit", To: "InTransit"}}},
+			"", "the carrier's data changed: InTransit"},
+	} {
+		s := timeline.Tell(tt.life)
+		if tt.now != "" && s.Now != tt.now {
+			t.Errorf("%s: now %q, want %q", name, s.Now, tt.now)
+		}
+		if last := s.Entries[len(s.Entries)-1].Text; tt.last != "" && last != tt.last {
+			t.Errorf("%s: %q, want %q", name, last, tt.last)
+		}
+	}
+}

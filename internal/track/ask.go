@@ -128,7 +128,7 @@ func (r *Runner) record(ctx context.Context, replies []reply, sum *Summary) erro
 	defer cancel()
 	var heard []issuance.Heard
 	var outcomes []issuance.Outcome
-	charge(replies, r.Now())
+	r.charge(replies, r.Now())
 	for _, a := range replies {
 		sum.Asked++
 		v := r.judge(a, r.Now())

@@ -69,16 +69,28 @@ const plain500Free = 3 * time.Hour
 
 // charge makes a plain 500 count as an answer about its order when D1 did answer
 // about another meanwhile, or when it has said nothing else for long.
-func charge(replies []reply, now time.Time) {
+func (r *Runner) charge(replies []reply, now time.Time) {
 	met := slices.ContainsFunc(replies, func(a reply) bool { return a.err == nil || answered(a.err) })
 	for i, a := range replies {
-		if a.err == nil || !mayBeTheOrders(a.err) || !met && now.Sub(a.order.NextAttemptAt) < plain500Free {
+		if a.err == nil || !mayBeTheOrders(a.err) || !met && now.Sub(r.dueAt(&a.order)) < plain500Free {
 			continue
 		}
 		charged := *a.err
 		charged.Unavailable = false
 		replies[i].err = &charged
 	}
+}
+
+// dueAt is since when we want to ask about an order, as far as it tells.
+func (r *Runner) dueAt(o *issuance.Order) time.Time {
+	if o.State == issuance.Unknown {
+		return o.NextAttemptAt
+	}
+	last := o.SubmittedAt
+	if o.Production.HeardAt.After(last) {
+		last = o.Production.HeardAt
+	}
+	return last.Add(r.Silence)
 }
 
 // sift returns the operations that are the production of the order, and whether

@@ -373,6 +373,33 @@ func TestPlain500(t *testing.T) {
 	}
 }
 
+// Plain 500 to everybody is no answer about a silent order either: it is asked
+// about again when D1 is well, not a day later.
+func TestPlain500ForSilentOrders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down error = &retry.Error{Class: retry.Unknown, Status: 500, Code: "HTTP_500", Unavailable: true}
+		b := newBench(t, Config{InFlight: 1}, func(string) ([]issuance.Operation, error) { return nil, down })
+		o := b.store.add(issuance.Order{State: issuance.Submitted, SubmittedAt: time.Now()})
+		o.Production.HeardAt = time.Now()
+		<-time.After(24*time.Hour + time.Minute)
+		for range 12 {
+			if sum, err := b.RunOnce(t.Context()); !errors.Is(err, ErrUnavailable) || sum.Silent != 0 || b.store.used[day(time.Now())] != 0 {
+				t.Fatalf("summary %+v, error %v", sum, err)
+			}
+			<-time.After(5 * time.Minute)
+		}
+		down = nil
+		b.Issuer.(*fakeIssuer).answer = func(string) ([]issuance.Operation, error) {
+			return []issuance.Operation{produce("ord-0001")}, nil
+		}
+		if sum, err := b.RunOnce(t.Context()); err != nil || sum.Heard != 1 {
+			t.Errorf("summary %+v, error %v", sum, err)
+		}
+	})
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
 // A single question that finds nobody is enough when there is no other.
 func TestUnreachableForTheOnlyQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

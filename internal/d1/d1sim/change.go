@@ -116,8 +116,13 @@ func (s *Simulator) decideChangeLocked(order uint32, kind string, rule Changes) 
 			s.wakeUp()
 		}
 	}
+	n := uint32(len(s.ledger.changes))
 	s.ledger.changes = append(s.ledger.changes, c)
-	return uint32(len(s.ledger.changes) - 1)
+	if s.ledger.changesOf == nil {
+		s.ledger.changesOf = map[uint32][]uint32{}
+	}
+	s.ledger.changesOf[order] = append(s.ledger.changesOf[order], n)
+	return n
 }
 
 // changeStage orders the stages in which a change may still come; -1: it is over.

@@ -139,3 +139,20 @@ func TestTheCentersRuleForChangesIsASetting(t *testing.T) {
 		}
 	}
 }
+
+// productionStatus lists changes beside the production, unless told not to.
+func TestChangesAreListed(t *testing.T) {
+	r := newRig(t, func(c *d1sim.Config) { c.Settings.Day = time.Hour })
+	r.order("ord-1", "card-1")
+	id := r.must("POST", changePath("card-1"), `{"type":"CANCEL"}`, r.auth()...).member("operationId").(string)
+	status := strings.Replace(orderPath("card-1"), "operations:production", "productionStatus", 1)
+	if a := r.must("GET", status, "", r.auth()...); !strings.Contains(a.body, `{"operationId":"`+id+`","operation":"UPDATE_ORDER","status":"SUCCESSFUL"`) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if err := r.sim.Adjust(func(s *d1sim.Settings) { s.Changes.Unlisted = true }); err != nil {
+		t.Fatal(err)
+	}
+	if a := r.must("GET", status, "", r.auth()...); strings.Contains(a.body, "UPDATE_ORDER") || !strings.Contains(a.body, "PRODUCE") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}

@@ -46,7 +46,8 @@ type ledger struct {
 	chunks    [][]record
 	n         uint32
 	changes   []change
-	byRequest map[uint64]uint32 // hash of issuer and id -> newest record, +1
+	changesOf map[uint32][]uint32 // by order
+	byRequest map[uint64]uint32   // hash of issuer and id -> newest record, +1
 	byCard    map[uint64]uint32
 	seed      maphash.Seed
 	prefix    string            // of operation ids

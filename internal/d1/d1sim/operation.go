@@ -143,6 +143,14 @@ func (s *Simulator) status(is *issuer, set *Settings, cardID []byte) []byte {
 			b = append(b, ',')
 		}
 		b = s.appendOperation(b, i, uint8(k))
+		if set.Changes.Unlisted {
+			return true
+		}
+		for _, n := range s.ledger.changesOf[i] {
+			if set.StatusLag == 0 || s.ledger.changes[n].at <= asOf {
+				b = s.appendChange(append(b, ','), n)
+			}
+		}
 		return true
 	})
 	if b == nil {

@@ -99,6 +99,9 @@ type Changes struct {
 	CancelUntil string  `yaml:"cancel_until"` // last stage that takes CANCEL. Default CARD_PROD_READY
 	OthersUntil string  `yaml:"others_until"` // and the others. Default CARD_PROD_ONGOING
 	Refused     float64 `yaml:"refused"`      // share refused all the same
+	// Unlisted keeps changes out of the answers to productionStatus, where
+	// nobody has seen them yet.
+	Unlisted bool `yaml:"unlisted"`
 }
 
 // Production says what becomes of the orders.

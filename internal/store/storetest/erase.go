@@ -12,6 +12,7 @@ func eraseTests() map[string]func(*world) {
 		"payloads nobody will send are erased":      erasesPayloads,
 		"bodies of notifications are erased":        erasesBodies,
 		"operations that found their order go":      erasesParked,
+		"operations that found none go":             erasesUnmatched,
 		"runs are erased but the last of each job":  erasesRuns,
 		"what cannot be erased has a name of ours":  erasesKnownKinds,
 		"erasing is done in slices, oldest first":   erasesInSlices,
@@ -87,7 +88,10 @@ func erasesNoneTooEarly(w *world) {
 	}
 	// Of the four, the first and the third are old enough. The second is not, and
 	// whatever lies behind it waits.
-	n, err := w.s.Erase(w.ctx(), issuance.EraseNotifications, before, 10)
+	n, err := w.s.CountErasable(w.ctx(), issuance.EraseNotifications, before)
+	w.must(err)
+	w.equal(n, int64(1))
+	n, err = w.s.Erase(w.ctx(), issuance.EraseNotifications, before, 10)
 	w.must(err)
 	w.equal(n, int64(1))
 	w.clock.advance(time.Hour)
@@ -105,6 +109,19 @@ func erasesInSlices(w *world) {
 		w.must(err)
 		w.equal(n, want)
 	}
+}
+
+func erasesUnmatched(w *world) {
+	w.notify("early", produce("a", issuance.DataPrepared, w.clock.now()), produce("never", issuance.DataPrepared, w.clock.now()))
+	w.erased(issuance.EraseUnmatched, 0) // this very moment
+	w.submitted("a")
+	w.clock.advance(time.Second)
+	w.erased(issuance.EraseUnmatched, 1)
+	n, err := w.s.ParkedCount(w.ctx(), bank)
+	w.must(err)
+	w.equal(n, int64(0))
+	w.erased(issuance.EraseParked, 1) // the one that found its order is not among them
+	w.balance()
 }
 
 func erasesParked(w *world) {

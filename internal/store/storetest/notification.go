@@ -152,7 +152,7 @@ func otherIssuer(w *world) {
 func otherKinds(w *world) {
 	w.submitted("a")
 	update, strange := produce("a", issuance.CardProdCanceled, w.clock.now()), produce("a", issuance.CardShipped, w.clock.now())
-	update.Operation, strange.Operation = issuance.OperationUpdateOrder, "SOMETHING_NEW"
+	update.Operation, strange.Operation = "ACTIVATE", "SOMETHING_NEW"
 	w.equal(w.notify("n", update, strange), issuance.Applied{Other: 2, Strange: 1})
 	w.equal(w.order("a").Production.Status, issuance.ProductionStatus(""))
 	w.balance()

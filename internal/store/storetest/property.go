@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ func anySequence(t *testing.T, create func(tb testing.TB) Database) {
 			"decide": m.decideSome, "crash": m.crash, "hear": m.hearSome, "advance": m.advance,
 		})
 		w.balance()
+		m.checkSuspects()
 		for id := range m.atD1 {
 			w.wantState(id[len("order-"):], issuance.Submitted)
 		}
@@ -143,4 +145,24 @@ func (m *machine) advance(*rapid.T) {
 	_, _, err := m.s.AdvanceBatches(m.ctx())
 	m.must(err)
 	m.balance()
+}
+
+// checkSuspects: whatever has happened, no order that waits for a person, or
+// was lost on the way, escapes those who look for such.
+func (m *machine) checkSuspects() {
+	m.Helper()
+	suspected := m.suspected(issuance.SuspectFilter{IssuerID: bank, QuietSince: m.clock.now().Add(-day), EndedAfter: m.clock.now().Add(-365 * day)})
+	for key := range m.keys {
+		found, err := m.s.Order(m.ctx(), bank, fmt.Sprint("order-", key))
+		m.must(err)
+		for _, o := range found {
+			b, err := m.s.BatchByNo(m.ctx(), o.Ref.Batch())
+			m.must(err)
+			wanted := map[string]bool{"held": true, "unknown": true, "refused": true, "failed": true, "on_hold": true}[o.Disposition()] ||
+				o.Production.Status == issuance.CardReturned || len(o.OtherOperations) > 0
+			if wanted && b.State != issuance.BatchRefused && !slices.Contains(suspected, o.OrderID) {
+				m.Errorf("%s is %s, its file %s, and is no suspect among %q", o.OrderID, o.Disposition(), b.State, suspected)
+			}
+		}
+	}
 }

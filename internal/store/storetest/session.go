@@ -12,6 +12,7 @@ func sessionTests() map[string]func(*world) {
 		"a living session is left alone":          livingSession,
 		"a store has one session":                 oneSession,
 		"what was committed survives":             committedSurvives,
+		"claims nobody was told of are forsaken":  forsakenClaims,
 	}
 }
 
@@ -49,6 +50,27 @@ func livingSession(w *world) {
 	w.must(err)
 	w.equal(n, 0)
 	w.wantState("a", issuance.Submitting)
+}
+
+func forsakenClaims(w *world) {
+	w.accepted("a", "b")
+	w.claim(1)
+	other, session := w.open()
+	_, err := other.ClaimReady(w.ctx(), bank, session, 1)
+	w.must(err)
+	for _, tc := range []struct {
+		issuer string
+		want   int
+	}{{"bank-2", 0}, {bank, 1}, {bank, 0}} {
+		n, err := w.s.ForsakeOrders(w.ctx(), tc.issuer, w.session, 5*time.Minute)
+		w.must(err)
+		w.equal(n, tc.want)
+	}
+	if o := w.order("a"); o.State != issuance.Unknown || !o.NextAttemptAt.Equal(w.clock.now().Add(5*time.Minute)) || o.Attempts != 1 {
+		w.Errorf("the order is %+v", o)
+	}
+	w.wantState("b", issuance.Submitting) // another process is sending it
+	w.balance()
 }
 
 func oneSession(w *world) {

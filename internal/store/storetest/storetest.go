@@ -22,7 +22,7 @@ type Database interface {
 func Run(t *testing.T, create func(tb testing.TB) Database) {
 	t.Helper()
 	for _, group := range []map[string]func(*world){
-		intakeTests(), submitTests(), sessionTests(), notificationTests(), trackTests(), lifeTests(), readTests(), ledgerTests(), eraseTests(), concurrencyTests(),
+		intakeTests(), changeTests(), submitTests(), sessionTests(), notificationTests(), trackTests(), lifeTests(), suspectTests(), readTests(), ledgerTests(), eraseTests(), concurrencyTests(),
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {

@@ -23,6 +23,7 @@ func submitTests() map[string]func(*world) {
 		"late success is evidence":                   lateSuccess,
 		"an outcome after the news learns its id":    outcomeAfterNews,
 		"a release gives the attempt back":           release,
+		"an outcome is of one claim":                 outcomeOfOneClaim,
 		"unknown orders are decided":                 decideUnknown,
 		"slots follow the simulation":                slots,
 		"slots are shared and kept":                  slotsShared,
@@ -198,6 +199,23 @@ func release(w *world) {
 	again := w.claim(2)
 	w.equal(orderIDs(again), []string{"order-a"})
 	w.equal(again[0].Attempt, 1)
+	w.balance()
+}
+
+// A commit may work and its answer be lost. Whoever then repeats an outcome must
+// not touch the claim that was made since, which counts as the same attempt.
+func outcomeOfOneClaim(w *world) {
+	w.accepted("a")
+	old := w.claim(1)[0]
+	w.record(outcome(old, issuance.Ready))
+	newer := w.claim(1)[0]
+	w.equal(newer.Attempt, old.Attempt)
+	for _, to := range []issuance.State{issuance.Ready, issuance.Held, issuance.Unknown, issuance.Refused} {
+		w.record(outcome(old, to))
+		w.wantState("a", issuance.Submitting)
+	}
+	w.record(outcome(newer, issuance.Unknown))
+	w.wantState("a", issuance.Unknown)
 	w.balance()
 }
 

@@ -10,10 +10,11 @@ const silence = 24 * time.Hour
 
 func trackTests() map[string]func(*world) {
 	return map[string]func(*world){
-		"unknown orders are due at their time":      unknownDue,
-		"silent orders are due":                     silentDue,
-		"what was heard has the effect of the news": heardIsNews,
-		"final orders are never due":                finalNeverDue,
+		"unknown orders are due at their time":       unknownDue,
+		"silent orders are due":                      silentDue,
+		"what was heard has the effect of the news":  heardIsNews,
+		"final orders are never due":                 finalNeverDue,
+		"whatever made it known, silence is noticed": silentByAnyWay,
 	}
 }
 
@@ -26,6 +27,48 @@ func (w *world) due(max int) []string {
 		ids = append(ids, o.OrderID)
 	}
 	return ids
+}
+
+// An order is asked about when it is silent, however we know that D1 has it: by
+// news while it was ready, being sent, unknown, held or refused.
+func silentByAnyWay(w *world) {
+	w.accepted("ready", "sending", "unknown", "held", "refused", "closed")
+	for _, c := range w.claim(6) {
+		o, err := w.s.OrderByRef(w.ctx(), c.Ref)
+		w.must(err)
+		switch o.OrderID {
+		case "order-ready":
+			out := outcome(c, issuance.Ready)
+			out.NextAttemptAt = w.clock.now().Add(time.Hour)
+			w.record(out)
+		case "order-unknown":
+			w.record(outcome(c, issuance.Unknown))
+		case "order-held":
+			w.record(outcome(c, issuance.Unknown))
+			w.must(w.s.DecideUnknown(w.ctx(), []issuance.Outcome{{Ref: c.Ref, Attempt: 1, To: issuance.Held, Code: issuance.OutcomeUnclear}}))
+		case "order-refused", "order-closed":
+			w.record(outcome(c, issuance.Refused))
+		}
+	}
+	all := []string{"ready", "sending", "unknown", "held", "refused", "closed"}
+	for _, key := range all {
+		if key == "closed" {
+			w.advance()
+			w.advance()
+		}
+		w.notify("first of "+key, produce(key, issuance.DataPrepared, w.clock.now()))
+		w.wantState(key, issuance.Submitted)
+	}
+	w.clock.advance(silence)
+	w.equal(sorted(w.due(9)), []string{"order-closed", "order-held", "order-ready", "order-refused", "order-sending", "order-unknown"})
+	for _, key := range all {
+		w.notify("last of "+key, produce(key, issuance.CardShipped, w.clock.now()))
+	}
+	w.clock.advance(2 * silence)
+	w.equal(w.due(9), []string(nil))
+	w.clock.advance(time.Second)
+	w.erased(issuance.ErasePayloads, 0)
+	w.balance()
 }
 
 func unknownDue(w *world) {

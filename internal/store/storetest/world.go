@@ -182,7 +182,7 @@ func (w *world) submitted(keys ...string) issuance.Batch {
 }
 
 func outcome(c issuance.Claim, to issuance.State) issuance.Outcome {
-	o := issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, To: to}
+	o := issuance.Outcome{Ref: c.Ref, Attempt: c.Attempt, CorrelationID: c.CorrelationID, To: to}
 	if to == issuance.Submitted {
 		o.OperationID = "op-" + c.OrderID
 	}
