@@ -23,11 +23,12 @@ func (n *news) why(t *tx) issuance.Why {
 }
 
 // plain reports whether a notification is of the kind nearly all are: every
-// operation names its order and has only words that we know.
+// operation names its order, has only words that we know, and says nothing of a
+// change; see heardCanceled.
 func (n *news) plain() bool {
 	for i := range n.Operations {
 		op := &n.Operations[i]
-		if op.Operation != issuance.OperationProduce || op.IssuerRequestID == "" {
+		if op.Operation != issuance.OperationProduce || op.IssuerRequestID == "" || op.Production == issuance.CardProdCanceled {
 			return false
 		}
 		for range op.Strange() {

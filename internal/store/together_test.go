@@ -257,11 +257,13 @@ func TestTogetherIsOneAfterTheOther(t *testing.T) {
 	})
 	other := rapid.Custom(func(rt *rapid.T) issuance.Operation {
 		op := status(rapid.SampledFrom([]int{4, 5, 6, 7}).Draw(rt, "order"), issuance.DataPrepared, rapid.IntRange(0, 9).Draw(rt, "minute"))
-		switch rapid.SampledFrom([]string{"", "strange", "by card", "kind", "card"}).Draw(rt, "how") {
+		switch rapid.SampledFrom([]string{"", "strange", "by card", "kind", "card", "canceled"}).Draw(rt, "how") {
 		case "strange":
 			op.Production = "NEW_WORD"
 		case "by card":
 			op.IssuerRequestID = ""
+		case "canceled":
+			op.Production = issuance.CardProdCanceled
 		case "kind":
 			op.Operation = "OTHER"
 		case "card":
