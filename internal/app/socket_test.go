@@ -28,6 +28,10 @@ import (
 const childConfig = "CARDBATCH_TEST_DAEMON"
 
 func TestMain(m *testing.M) {
+	if path := os.Getenv(newsDaemon); path != "" {
+		_, _ = fmt.Fprintln(os.Stderr, serveUntilKilled(path))
+		os.Exit(1)
+	}
 	if path := os.Getenv(childConfig); path != "" {
 		if err := daemon(path); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)

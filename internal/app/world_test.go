@@ -53,17 +53,17 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-func newWorld(t *testing.T, change ...func(*d1sim.Config)) *world {
-	t.Helper()
-	w := &world{dir: t.TempDir(), log: &lockedBuffer{}}
+func newWorld(tb testing.TB, change ...func(*d1sim.Config)) *world {
+	tb.Helper()
+	w := &world{dir: tb.TempDir(), log: &lockedBuffer{}}
 	for _, dir := range []string{"jobs", "drop/drop", "drop/archive", "drop/quarantine", "drop/reports"} {
-		must(t, os.MkdirAll(filepath.Join(w.dir, dir), 0o700))
+		must(tb, os.MkdirAll(filepath.Join(w.dir, dir), 0o700))
 	}
-	token, jwe := w.key(t, "token.pem", true), w.key(t, "jwe.pem", false)
+	token, jwe := w.key(tb, "token.pem", true), w.key(tb, "jwe.pem", false)
 	for _, name := range []string{"seal.key", "fingerprint.key"} {
 		secret := make([]byte, 32)
 		_, _ = rand.Read(secret)
-		w.write(t, name, hex.EncodeToString(secret))
+		w.write(tb, name, hex.EncodeToString(secret))
 	}
 	// Jobs run only when the test says so.
 	for name, stage := range map[string]string{"pickup": "pickup", "submit": "submit", "track": "track", "change": "change", "report": "report", "status": "report", "exceptions": "report"} {
@@ -76,7 +76,7 @@ func newWorld(t *testing.T, change ...func(*d1sim.Config)) *world {
 		case "exceptions":
 			text += "select: {reports: [exceptions]}\n"
 		}
-		w.write(t, "jobs/"+name+".yaml", text)
+		w.write(tb, "jobs/"+name+".yaml", text)
 	}
 
 	var err error
@@ -89,15 +89,15 @@ func newWorld(t *testing.T, change ...func(*d1sim.Config)) *world {
 		c(&simulated)
 	}
 	w.sim, err = d1sim.New(simulated)
-	must(t, err)
-	w.sim.Start(t.Context())
-	t.Cleanup(w.sim.Close)
+	must(tb, err)
+	w.sim.Start(tb.Context())
+	tb.Cleanup(w.sim.Close)
 	server := httptest.NewServer(w.sim.Handler())
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 
-	w.write(t, "cardbatch.yaml", strings.ReplaceAll(configText, "{{D1}}", server.URL))
+	w.write(tb, "cardbatch.yaml", strings.ReplaceAll(configText, "{{D1}}", server.URL))
 	w.cfg, err = config.Load(filepath.Join(w.dir, "cardbatch.yaml"))
-	must(t, err)
+	must(tb, err)
 	return w
 }
 
@@ -151,73 +151,73 @@ notifications: {listen: "127.0.0.1:0"}
 `
 
 // key makes a P-256 key and writes the half of it that cardbatch has.
-func (w *world) key(t *testing.T, name string, private bool) *ecdsa.PrivateKey {
-	t.Helper()
+func (w *world) key(tb testing.TB, name string, private bool) *ecdsa.PrivateKey {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
+	must(tb, err)
 	kind := "PUBLIC KEY"
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if private {
 		kind = "PRIVATE KEY"
 		der, err = x509.MarshalPKCS8PrivateKey(key)
 	}
-	must(t, err)
-	w.write(t, name, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+	must(tb, err)
+	w.write(tb, name, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
 	return key
 }
 
-func (w *world) write(t *testing.T, name, text string) {
-	t.Helper()
-	must(t, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600))
+func (w *world) write(tb testing.TB, name, text string) {
+	tb.Helper()
+	must(tb, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600))
 }
 
 // dropSample drops a sample order file, the control file last.
-func (w *world) dropSample(t *testing.T, name string) {
-	t.Helper()
+func (w *world) dropSample(tb testing.TB, name string) {
+	tb.Helper()
 	for _, file := range []string{name, name + ".ctl"} {
 		data, err := os.ReadFile("../../samples/orders/" + file)
-		must(t, err)
-		w.write(t, "drop/drop/"+file, string(data))
+		must(tb, err)
+		w.write(tb, "drop/drop/"+file, string(data))
 	}
 }
 
 // start builds a cardbatch and lets it serve until the returned stop, or the
 // test's end.
-func (w *world) start(t *testing.T) (a *app.App, stop func()) {
-	t.Helper()
+func (w *world) start(tb testing.TB) (a *app.App, stop func()) {
+	tb.Helper()
 	now := func() time.Time { return time.Now().UTC() }
-	a, err := app.New(t.Context(), app.Options{Config: w.cfg, Version: "test", Now: now, Migrate: true, Listen: true,
+	a, err := app.New(tb.Context(), app.Options{Config: w.cfg, Version: "test", Now: now, Migrate: true, Listen: true,
 		Logger: ops.NewLogger(w.log, "debug", "json", now)})
-	must(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
+	must(tb, err)
+	ctx, cancel := context.WithCancel(tb.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Serve(ctx) }()
 	scheme := "http://"
 	if w.cfg.Notifications.CertFile != "" {
 		scheme = "https://"
 	}
-	must(t, w.sim.Adjust(func(s *d1sim.Settings) { s.NotificationURL = scheme + a.Addr().String() }))
+	must(tb, w.sim.Adjust(func(s *d1sim.Settings) { s.NotificationURL = scheme + a.Addr().String() }))
 	var once sync.Once
 	stop = func() {
 		once.Do(func() {
 			cancel()
 			if err := <-ended; err != nil {
-				t.Errorf("serve: %v", err)
+				tb.Errorf("serve: %v", err)
 			}
 			if err := a.Close(); err != nil {
-				t.Errorf("close: %v", err)
+				tb.Errorf("close: %v", err)
 			}
 		})
 	}
-	t.Cleanup(stop)
+	tb.Cleanup(stop)
 	return a, stop
 }
 
 // files lists the names below a directory of the world.
-func (w *world) files(t *testing.T, dir string) []string {
-	t.Helper()
+func (w *world) files(tb testing.TB, dir string) []string {
+	tb.Helper()
 	entries, err := os.ReadDir(filepath.Join(w.dir, dir))
-	must(t, err)
+	must(tb, err)
 	var names []string
 	for _, e := range entries {
 		names = append(names, e.Name())
@@ -225,9 +225,9 @@ func (w *world) files(t *testing.T, dir string) []string {
 	return names
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }

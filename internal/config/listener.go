@@ -35,7 +35,7 @@ type Notifications struct {
 	// MaxBody bounds one notification. Default: 5MiB.
 	MaxBody Size `yaml:"max_body"`
 	// MaxInFlight bounds the notifications handled at the same time; more are
-	// answered 503, and D1 sends them again. Default: 64.
+	// answered 503, and D1 sends them again. Default: 256.
 	MaxInFlight int `yaml:"max_in_flight"`
 	// MaxConnections bounds the open connections; more are closed at once. Default: 1024.
 	MaxConnections int `yaml:"max_connections"`
@@ -106,7 +106,7 @@ var (
 
 func (n *Notifications) check(c checker) {
 	or(c, "notifications.max_body", &n.MaxBody, 5<<20)
-	or(c, "notifications.max_in_flight", &n.MaxInFlight, 64)
+	or(c, "notifications.max_in_flight", &n.MaxInFlight, 256)
 	or(c, "notifications.max_connections", &n.MaxConnections, 1024)
 	or(c, "notifications.max_connections_per_address", &n.MaxConnectionsPerAddress, min(256, n.MaxConnections))
 	or(c, "notifications.requests_per_second", &n.RequestsPerSecond, 20000)

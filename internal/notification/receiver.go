@@ -41,7 +41,7 @@ type Config struct {
 	Issuers     []string      // whose notifications we take; required
 	MaxBody     int64         // bytes; default 5 MiB
 	MaxBuffered int64         // bytes of all bodies that are being read or stored, half of it for one client; default 16 times MaxBody
-	MaxInFlight int           // notifications stored at a time, the others wait; default 64
+	MaxInFlight int           // notifications stored at a time, the others wait; default 256
 	Timeout     time.Duration // for waiting, and again for storing; shorter than D1's patience; default 8 s
 	RetryAfter  time.Duration // what we ask for when a notification cannot be stored; default 10 s
 	PerSecond   float64       // notifications of one client; default: no limit
@@ -77,7 +77,7 @@ type Receiver struct {
 func New(cfg Config, deps Deps) (*Receiver, error) {
 	cfg.MaxBody = cmp.Or(cfg.MaxBody, 5<<20)
 	cfg.MaxBuffered = cmp.Or(cfg.MaxBuffered, 16*cfg.MaxBody)
-	cfg.MaxInFlight = cmp.Or(cfg.MaxInFlight, 64)
+	cfg.MaxInFlight = cmp.Or(cfg.MaxInFlight, 256)
 	cfg.Timeout = cmp.Or(cfg.Timeout, 8*time.Second)
 	cfg.RetryAfter = cmp.Or(cfg.RetryAfter, 10*time.Second)
 	switch {

@@ -24,31 +24,32 @@ import (
 // belongs to is accepted, or turns out to be the one; see ApplyParked. An
 // operation of another kind changes nothing.
 func (s *Store) ApplyNotification(ctx context.Context, n issuance.Notification) (issuance.Applied, error) {
-	var a issuance.Applied
-	err := s.write(ctx, "apply notification", func(t *tx) error {
-		a = issuance.Applied{}
-		stored, err := t.keep(n)
-		if a.Repeated = !stored; err != nil || a.Repeated {
+	in := &news{Notification: n, session: s.sessionID()}
+	err := s.enqueue(&write{ctx: ctx, name: "apply notification", news: in, weight: len(n.Operations),
+		fn: func(t *tx) error { return t.applyAlone(in) }})
+	return in.applied, err
+}
+
+// applyAlone applies one notification, whatever is in it.
+func (t *tx) applyAlone(n *news) error {
+	n.applied = issuance.Applied{}
+	a := &n.applied
+	stored, err := t.keep(n.Notification)
+	if a.Repeated = !stored; err != nil || a.Repeated {
+		return err
+	}
+	why := n.why(t)
+	for i := range n.Operations {
+		if err := t.apply(&n.Notification, &n.Operations[i], why, a); err != nil {
 			return err
 		}
-		at := n.ReceivedAt
-		if at.IsZero() {
-			at = t.now
-		}
-		why := issuance.Why{At: at, Stage: "notification", Session: s.sessionID()}
-		for i := range n.Operations {
-			if err := t.apply(&n, &n.Operations[i], why, &a); err != nil {
-				return err
-			}
-		}
-		if a.Unmatched+a.Other == 0 {
-			return nil
-		}
-		_, err = t.exec(`UPDATE notification SET unmatched = $1, other = $2 WHERE issuer_id = $3 AND digest = $4`,
-			a.Unmatched, a.Other, n.IssuerID, n.Digest)
-		return err
-	})
-	return a, err
+	}
+	if a.Unmatched+a.Other == 0 {
+		return nil
+	}
+	_, err = t.exec(`UPDATE notification SET unmatched = $1, other = $2 WHERE issuer_id = $3 AND digest = $4`,
+		a.Unmatched, a.Other, n.IssuerID, n.Digest)
+	return err
 }
 
 // apply applies one operation of a notification, by its kind.
@@ -194,10 +195,13 @@ func (t *tx) reopen(r *record, why issuance.Why) error {
 
 // matchColumns is what it takes to find an order and to apply news to one that
 // is submitted: every column read costs time, and most news is of that kind.
-const matchColumns = `SELECT o.ref, o.order_id, o.card_id, o.state, o.attempts, o.operation_id, o.status, o.failed, o.status_reason,
+const (
+	matchFields = `o.ref, o.order_id, o.card_id, o.state, o.attempts, o.operation_id, o.status, o.failed, o.status_reason,
 	o.status_at, o.due_date, o.site, o.heard_at, o.shipment, o.shipment_at, o.parcel_at, o.beneath, o.no_shipment, o.other_operations,
-	o.watched_at, o.last_event, b.state
-	FROM orders o JOIN batch b ON b.no = o.batch_no WHERE o.live = 1 AND b.state <> 'loading' AND b.state <> 'held' AND `
+	o.watched_at, o.last_event, b.state`
+	matchWhere   = `o.live = 1 AND b.state <> 'loading' AND b.state <> 'held'`
+	matchColumns = `SELECT ` + matchFields + ` FROM orders o JOIN batch b ON b.no = o.batch_no WHERE ` + matchWhere + ` AND `
+)
 
 func scanMatch(row scanner) (r record, err error) {
 	var statusAt, heard, shipmentAt, parcelAt int64

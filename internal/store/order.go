@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"cardbatch/internal/issuance"
 )
@@ -90,14 +91,19 @@ func (t *tx) changed(r *record, events ...issuance.Event) error {
 			return err
 		}
 	}
+	r.settle(t.now)
+	return nil
+}
+
+// settle draws what follows from a change.
+func (r *record) settle(now time.Time) {
 	r.session = ""
 	switch {
 	case r.State != issuance.Submitted || r.Final():
 		r.watchedAt = 0
 	case r.watchedAt == 0:
-		r.watchedAt = micros(t.now)
+		r.watchedAt = micros(now)
 	}
-	return nil
 }
 
 // saveState writes all that a change of state can change.

@@ -143,4 +143,27 @@ const (
 		WHERE o.live = 1 AND (o.state = 'ready' OR o.state = 'submitting' OR o.state = 'unknown' OR o.state = 'held' OR o.watched_at > 0)`
 
 	sqlErasePayloads = `DELETE FROM payload WHERE ref IN (SELECT value FROM json_each($1))`
+
+	// sqlMatchAll finds the orders of an issuer with some order_ids.
+	sqlMatchAll = `SELECT ` + matchFields + ` FROM json_each($2) j CROSS JOIN orders o ON o.issuer_id = $1 AND o.order_id = j.value
+		CROSS JOIN batch b ON b.no = o.batch_no WHERE ` + matchWhere
+)
+
+// Statements for several rows, with the values of each as arguments in the place
+// of the star: where there are bodies and texts, that is faster than JSON. OR FAIL
+// saves the engine a copy of each page: whoever runs them undoes all when one fails.
+const (
+	sqlKeepAll = `INSERT OR FAIL INTO notification (id, issuer_id, digest, body, received_at, operations) VALUES *
+		ON CONFLICT (issuer_id, digest) DO NOTHING`
+
+	sqlEvents = `INSERT OR FAIL INTO event (id, prev, ref, batch_no, kind, from_value, to_value, at, stage, session, operator, code, reason, attempt, said_at)
+		SELECT v.column1, v.column2, v.column3, v.column3 >> 24, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, '',
+		v.column10, v.column11, 0, v.column12 FROM (VALUES *) v`
+
+	sqlProductions = `UPDATE OR FAIL orders SET operation_id = v.column2, status = v.column3, failed = v.column4, status_reason = v.column5,
+		status_at = v.column6, due_date = v.column7, site = v.column8, heard_at = v.column9, shipment = v.column10, shipment_at = v.column11,
+		parcel_at = v.column12, beneath = v.column13, not_found = 0, last_event = v.column14
+		FROM (VALUES *) v WHERE orders.ref = v.column1`
+
+	sqlWatchedSince = `UPDATE OR FAIL orders SET watched_at = v.column2 FROM (VALUES *) v WHERE orders.ref = v.column1`
 )

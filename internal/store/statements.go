@@ -4,12 +4,20 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 )
 
 // statements keeps the prepared statements of one connection.
 type statements struct {
 	conn  *sql.Conn
 	known map[string]*statement
+	texts map[rowsOf]string
+}
+
+// rowsOf is a statement for n rows.
+type rowsOf struct {
+	query string
+	n     int
 }
 
 type statement struct {
@@ -18,7 +26,7 @@ type statement struct {
 }
 
 func newStatements(conn *sql.Conn) *statements {
-	return &statements{conn: conn, known: map[string]*statement{}}
+	return &statements{conn: conn, known: map[string]*statement{}, texts: map[rowsOf]string{}}
 }
 
 func (c *statements) get(ctx context.Context, query string, args []any) (*sql.Stmt, []any, error) {
@@ -40,6 +48,19 @@ func (c *statements) get(ctx context.Context, query string, args []any) (*sql.St
 		ordered[i] = args[n]
 	}
 	return st.Stmt, ordered, nil
+}
+
+// rows returns a statement with n rows of values in the place of its star.
+func (c *statements) rows(ctx context.Context, query string, n, width int) (*sql.Stmt, error) {
+	key := rowsOf{query, n}
+	text, ok := c.texts[key]
+	if !ok {
+		row := "(?" + strings.Repeat(", ?", width-1) + ")"
+		text = strings.Replace(query, "VALUES *", "VALUES "+row+strings.Repeat(", "+row, n-1), 1)
+		c.texts[key] = text
+	}
+	st, _, err := c.get(ctx, text, nil)
+	return st, err
 }
 
 func (c *statements) run(ctx context.Context, query string) error {

@@ -11,17 +11,22 @@ import (
 // How much a group takes in before it commits: what is durable together waits
 // together.
 const (
-	groupSize = 64
-	groupTime = 20 * time.Millisecond
+	groupSize   = 256
+	groupWeight = 1024 // operations of its notifications, which are applied together
+	groupTime   = 20 * time.Millisecond
 )
 
 // Bulk writes, the loading of files, take the writer for milliseconds each, and
-// whoever loads has the next one ready at once. While many others write, they get
-// a share only.
+// whoever loads has the next one ready at once, and the processors busy with the
+// one after. While others write much, they get a share only: the rest between two
+// bulk writes grows with the rate of the other writes.
 const (
-	bulkShare  = 8                    // a bulk write rests until its share of the time is one in so many
-	manyOthers = 16                   // writes since the last bulk write: fewer are served between two without a rest
-	idleAfter  = 2 * time.Millisecond // without another write, nobody needs the rest
+	bulkShare  = 8     // at the full rate, a bulk write rests until its share of the time is one in so many
+	fullRate   = 1_000 // other writes per second, a notification counting as many as it has operations
+	manyOthers = 16    // fewer since the last bulk write do not make it rest
+	// Without another write for so long, nobody needs the rest. Not much less: those
+	// who write may be waiting for a processor.
+	idleAfter = 10 * time.Millisecond
 )
 
 // writer is the one connection that writes. It commits in groups: writes that
@@ -38,7 +43,8 @@ type writer struct {
 	done  chan struct{}
 
 	// Of the bulk writes, for the loop alone.
-	others    int       // writes since the last
+	others    int       // writes since the last, with their weight
+	lastBulk  time.Time // when it ended
 	restUntil time.Time // unless nobody else writes
 }
 
@@ -50,6 +56,9 @@ type write struct {
 	panics any
 	done   chan struct{}
 	bulk   bool
+
+	news   *news // of a notification: it can be applied together with others
+	weight int
 }
 
 func newWriter(ctx context.Context, dsn string, now func() time.Time) (*writer, error) {
@@ -116,9 +125,15 @@ func (w *writer) loop() {
 	defer close(w.done)
 	for {
 		bulk, rested := w.bulk, (<-chan time.Time)(nil)
-		if w.others >= manyOthers {
-			if rest := time.Until(w.restUntil); rest > 0 {
-				bulk, rested = nil, time.After(min(rest, idleAfter))
+		if rest := time.Until(w.restUntil); rest > 0 {
+			bulk, rested = nil, time.After(min(rest, idleAfter))
+		}
+		if w.others == 0 { // a bulk write was the last: those that wait are next
+			select {
+			case r := <-w.queue:
+				w.group(r)
+				continue
+			default:
 			}
 		}
 		select {
@@ -126,8 +141,8 @@ func (w *writer) loop() {
 			w.group(r)
 		case r := <-bulk:
 			w.group(r)
-		case <-rested: // rested, or nobody needs it
-			w.others = 0
+		case <-rested: // or nobody needs it
+			w.restUntil = time.Time{}
 		case <-w.stop:
 			return
 		}
@@ -145,14 +160,21 @@ func (w *writer) group(first *write) {
 	}
 	t := &tx{ctx: ctx, stmts: w.stmts, now: w.now()}
 	started := time.Now()
-	for r := first; r != nil; r = w.next(len(members), started) {
+	var together []*write
+	weight := 0
+	for r := first; r != nil && err == nil; r = w.next(len(members), weight, started) {
 		members = append(members, r)
+		weight += r.weight
 		began := time.Now()
-		err = w.member(t, r)
-		w.count(r, time.Since(began))
-		if err != nil {
-			break
+		if r.news != nil {
+			together = append(together, r)
+		} else {
+			err = w.member(t, r)
 		}
+		w.count(r, time.Since(began))
+	}
+	if err == nil {
+		err = w.together(t, together, len(together) == len(members))
 	}
 	if err == nil {
 		err = w.stmts.run(ctx, "COMMIT")
@@ -164,8 +186,8 @@ func (w *writer) group(first *write) {
 }
 
 // next takes another write if one is waiting and the group may still grow.
-func (w *writer) next(n int, started time.Time) *write {
-	if n >= groupSize || time.Since(started) > groupTime {
+func (w *writer) next(n, weight int, started time.Time) *write {
+	if n >= groupSize || weight >= groupWeight || time.Since(started) > groupTime {
 		return nil
 	}
 	select {
@@ -179,11 +201,60 @@ func (w *writer) next(n int, started time.Time) *write {
 // count notes who had the writer for how long.
 func (w *writer) count(r *write, took time.Duration) {
 	if !r.bulk {
-		w.others++
+		w.others += max(1, r.weight)
 		return
 	}
-	w.others = 0
-	w.restUntil = time.Now().Add((bulkShare - 1) * took)
+	now := time.Now()
+	w.restUntil = now.Add(rest(took, w.others, now.Sub(w.lastBulk)))
+	w.others, w.lastBulk = 0, now
+}
+
+// rest is how long bulk writes rest after one that took so long, when there were
+// so many others in the time since the one before.
+func rest(took time.Duration, others int, since time.Duration) time.Duration {
+	if others < manyOthers {
+		return 0
+	}
+	rate := float64(others) / max(since, took, time.Microsecond).Seconds()
+	return time.Duration(float64((bulkShare-1)*took) * min(1, rate/fullRate))
+}
+
+// together applies notifications at once, under one savepoint or, when nothing
+// else is in the group, none: a savepoint costs a copy of each page that changes.
+// Those that it does not suit, and all of them when it fails, are applied one by
+// one: what one does wrong must not disturb the others.
+func (w *writer) together(t *tx, members []*write, isGroup bool) error {
+	var all []*news
+	weight := 0
+	for _, r := range members {
+		r.news.alone = true
+		if r.ctx.Err() == nil {
+			all = append(all, r.news)
+			weight += 1 + r.weight
+		}
+	}
+	if weight > 2 {
+		guarded := w.guarded
+		if isGroup {
+			guarded = w.begunAnew
+		}
+		failed, panics, err := guarded(t, func(t *tx) error { return t.applyTogether(all) })
+		if err != nil {
+			return err
+		}
+		for _, n := range all {
+			n.alone = n.alone || failed != nil || panics != nil
+		}
+	}
+	for _, r := range members {
+		if !r.news.alone {
+			continue
+		}
+		if err := w.member(t, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // member runs one write under its savepoint. The error it returns is one that
@@ -195,21 +266,44 @@ func (w *writer) member(t *tx, r *write) error {
 		return nil
 	default:
 	}
+	var err error
+	r.err, r.panics, err = w.guarded(t, r.fn)
+	return err
+}
+
+// guarded runs fn under a savepoint, which is undone when fn fails or panics.
+// err is what spoils the whole group.
+func (w *writer) guarded(t *tx, fn func(*tx) error) (failed error, panics any, err error) {
 	if err := w.stmts.run(t.ctx, "SAVEPOINT member"); err != nil {
-		return err
+		return nil, nil, err
 	}
-	func() {
-		defer func() { r.panics = recover() }()
-		r.err = r.fn(t)
-	}()
-	if r.err != nil || r.panics != nil {
+	panics, failed = try(t, fn)
+	if failed != nil || panics != nil {
 		if err := w.stmts.run(t.ctx, "ROLLBACK TO member"); err != nil {
 			// A full disk may have ended the whole transaction: that is the reason for everybody.
-			return errors.Join(r.err, err)
+			return failed, panics, errors.Join(failed, err)
 		}
 		t.lastEvent = 0 // its events are gone
 	}
-	return w.stmts.run(t.ctx, "RELEASE member")
+	return failed, panics, w.stmts.run(t.ctx, "RELEASE member")
+}
+
+// begunAnew runs fn as the first of a transaction, which is begun again when fn
+// fails or panics.
+func (w *writer) begunAnew(t *tx, fn func(*tx) error) (failed error, panics any, err error) {
+	if panics, failed = try(t, fn); failed == nil && panics == nil {
+		return nil, nil, nil
+	}
+	t.lastEvent = 0
+	if err := w.stmts.run(t.ctx, "ROLLBACK"); err != nil {
+		return failed, panics, errors.Join(failed, err)
+	}
+	return failed, panics, begin(t.ctx, w.stmts)
+}
+
+func try(t *tx, fn func(*tx) error) (panics any, failed error) {
+	defer func() { panics = recover() }()
+	return nil, fn(t)
 }
 
 func (w *writer) answer(members []*write, err error) {
