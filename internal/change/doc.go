@@ -31,6 +31,13 @@
 // list them the answer is "not there", and sending again is harmless, because
 // the same change in the same place comes to the same.
 //
+// A change is a matter of time: a cancel or a new address that comes after the
+// card was personalized has come for nothing, while an order that goes out some
+// seconds later loses nothing. So a change does not give way to orders. It takes its
+// turn among them, with few requests at a time ([Config.InFlight]), so that a
+// large file of changes cannot keep orders from D1 either. The same goes for
+// questions about changes: the next change of the order waits for the answer.
+//
 // A product without an urgent priority has none to give to an order here: then
 // the order waits for D1 to have it, and is accelerated there.
 //
