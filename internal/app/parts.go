@@ -100,7 +100,7 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 	}, change.Deps{
 		Store: a.store, Box: ring, Now: a.now, Log: a.log,
 		Limiter: limiter, // not its Background: see package change
-		Bodies: change.Bodies{Amend: d1.Amend, Country: d1.ChangeCountry},
+		Bodies:  change.Bodies{Amend: d1.Amend, Country: d1.ChangeCountry},
 		D1: change.D1{Ask: i.client.ProductionStatus, Send: func(ctx context.Context, claim issuance.ChangeClaim, body []byte) (string, error) {
 			return i.client.Update(ctx, d1.Call{CardID: claim.CardID, CorrelationID: claim.CorrelationID, Body: body})
 		}},

@@ -4,7 +4,8 @@
 // # What is done with a change
 //
 //	the order is not there          it waits, for as long as [Config.Wait]
-//	ready or held                   made in our copy: the order is cancelled, or its sealed request
+//	held, and perhaps at D1         it waits for a person to decide about the order
+//	ready, or held and never sent   made in our copy: the order is cancelled, or its sealed request
 //	                                is opened, amended and sealed again
 //	on its way to D1, or unknown    it waits: nobody can say which of the two copies counts
 //	refused by D1                   cancelled; anything else is too late

@@ -140,6 +140,9 @@ func change(e issuance.Event) string {
 	case issuance.Refused:
 		return "D1 refused the order"
 	case issuance.Unknown:
+		if from == issuance.Held || from == issuance.Ready {
+			return "D1 will be asked about it"
+		}
 		return "no clear answer from D1, which will be asked"
 	case issuance.Held:
 		return "waits for a person's decision"
