@@ -109,7 +109,7 @@ func New(ctx context.Context, c Config) (_ *World, err error) {
 			err = errors.Join(err, w.Close())
 		}
 	}()
-	for _, d := range []string{"sftp/drop", "sftp/archive", "sftp/quarantine", "sftp/reports", "state", "keys", "jobs"} {
+	for _, d := range []string{"sftp/drop", "sftp/archive", "sftp/quarantine", "sftp/reports", "sftp/changes/archive", "sftp/changes/quarantine", "state", "keys", "jobs"} {
 		if err := os.MkdirAll(w.Path(d), 0o700); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package d1sim
 
 import (
+	"crypto/sha256"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,6 +21,8 @@ type change struct {
 	at       int64 // Shopfloor time, µs
 	accepted bool
 	status   string // production status it met
+	kind     string
+	body     [sha256.Size]byte // digest
 }
 
 func changeRules() []rule {
@@ -87,6 +90,7 @@ func (x *exchange) change(is *issuer, cardID, body []byte) (string, *apiError) {
 		return "", &apiError{http.StatusNotFound, codeNoCard, ""}
 	}
 	n := s.decideChangeLocked(order, kind, x.set.Changes)
+	s.ledger.changes[n].body = sha256.Sum256(body)
 	s.outbox.addChange(is.number, n)
 	return s.changeID(n), nil
 }
@@ -95,7 +99,7 @@ func (x *exchange) change(is *issuer, cardID, body []byte) (string, *apiError) {
 func (s *Simulator) decideChangeLocked(order uint32, kind string, rule Changes) uint32 {
 	r := s.ledger.at(order)
 	st, _ := r.step(int(r.stage) - 1)
-	c := change{order: order, at: s.clock.now().UnixMicro(), status: st.status}
+	c := change{order: order, kind: kind, at: s.clock.now().UnixMicro(), status: st.status}
 	until := rule.OthersUntil
 	if kind == changeCancel {
 		until = rule.CancelUntil
