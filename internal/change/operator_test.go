@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"cardbatch/internal/change"
 	"cardbatch/internal/issuance"
 	"cardbatch/internal/retry"
 )
@@ -226,4 +227,24 @@ func TestChangeOfAnOrderHeldInDoubt(t *testing.T) {
 	if !r.d1.production("A").canceled {
 		t.Error("D1 makes the card")
 	}
+}
+
+// D1 answers no questions, but takes changes: a cancel must not wait for that.
+func TestQuestionsInVainHoldUpNothing(t *testing.T) {
+	r := newRig(t)
+	keys := []string{"A", "B", "C", "D", "E"}
+	r.give("SLOW", keys...)
+	r.submit()
+	lost := &retry.Error{Class: retry.Unknown, Code: retry.CodeTransport}
+	r.d1.fault = func(int) fault { return fault{before: lost} }
+	r.ask(request{kind: issuance.Redirect, order: "A", street: "2"}, request{kind: issuance.Redirect, order: "B", street: "2"},
+		request{kind: issuance.Redirect, order: "C", street: "2"}, request{kind: issuance.Redirect, order: "D", street: "2"})
+	r.mustRun()
+	r.d1.fault, r.d1.deaf = nil, &retry.Error{Class: retry.Unknown, Status: 503, Unavailable: true}
+	r.ask(request{kind: issuance.Cancel, order: "E"})
+	r.wait(time.Hour)
+	if _, err := r.run(); !errors.Is(err, change.ErrUnavailable) {
+		t.Errorf("nobody is told that D1 answers no questions: %v", err)
+	}
+	r.want("E", issuance.ChangeSubmitted)
 }

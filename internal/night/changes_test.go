@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"cardbatch/internal/cardholder"
@@ -137,7 +138,7 @@ func (d *desk) see(r *http.Request) {
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), strings.NewReader("")))
+		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), iotest.ErrReader(err)))
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
