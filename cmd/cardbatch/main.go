@@ -6,7 +6,8 @@
 //	cardbatch check                 configuration, keys and jobs; the next runs
 //	cardbatch validate FILE...      order files offline, by the rules of intake
 //	cardbatch sample                an order file with made-up orders
-//	cardbatch release BATCH         lets a held file pass
+//	cardbatch release BATCH|ORDER   lets a held file pass, or a held order or change go on
+//	cardbatch cancel ORDER          withdraws an order that was not sent, or a change
 //	cardbatch batches|orders|runs   look
 //	cardbatch report NAME           write a report now
 //	cardbatch migrate | version

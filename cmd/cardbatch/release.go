@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/user"
-	"strings"
 
 	"cardbatch/internal/app"
 	"cardbatch/internal/exitcode"
@@ -15,21 +14,32 @@ import (
 )
 
 func newRelease(s *settings) *cobra.Command {
-	var reason, operator string
+	var o decision
 	cmd := &cobra.Command{
-		Use:   "release BATCH",
-		Short: "let a held order file pass: its orders are sent from now on",
+		Use:   "release BATCH|ORDER",
+		Short: "let a held file pass, or a held order or change go on",
 		Long: `release takes an order file that is complete but held, because a sequence number
 before it is missing. The next pickup takes those that were held behind it, and
-the missing file is still taken when it arrives. Who released it and why is kept
-in the history.`,
+the missing file is still taken when it arrives.
+
+Of an order that is held it says that it may go on: one that never left is sent,
+and about one whose outcome is not known D1 is asked once more. Only with
+--resend is that one sent again at once: say it when you know from Thales that D1 does
+not have the order, or the card may be made twice. With --change the same goes
+for the held change of the order. Who released it and why is kept in the history.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			reason, operator = strings.TrimSpace(reason), strings.TrimSpace(operator)
-			if reason == "" || operator == "" {
-				return exitcode.Mark(errors.New("release: who and why must be said"), exitcode.Usage, "use --reason and --operator")
+			why, err := o.why("release")
+			if err != nil {
+				return err
 			}
-			b, err := s.release(cmd, args[0], issuance.Why{Stage: "operator", Operator: operator, Reason: reason})
+			if o.change {
+				return s.decide(cmd, args[0], o, why, releaseChange)
+			}
+			b, err := s.release(cmd, args[0], why)
+			if errors.Is(err, issuance.ErrNotFound) {
+				return s.decide(cmd, args[0], o, why, releaseOrder)
+			}
 			if err != nil {
 				return err
 			}
@@ -40,8 +50,8 @@ in the history.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "`why`, for the history; required")
-	cmd.Flags().StringVar(&operator, "operator", currentUser(), "`who` releases it, for the history")
+	o.flags(cmd)
+	cmd.Flags().BoolVar(&o.sure, "resend", false, "send the order or change again without asking: you know that D1 does not have it")
 	return cmd
 }
 
@@ -58,8 +68,6 @@ func (s *settings) release(cmd *cobra.Command, id string, why issuance.Why) (b i
 	defer func() { err = errors.Join(err, st.Close()) }()
 	b, err = st.Batch(cmd.Context(), id)
 	switch {
-	case errors.Is(err, issuance.ErrNotFound):
-		return b, errNothing("batch", id)
 	case err != nil:
 		return b, err
 	case b.State != issuance.BatchHeld:

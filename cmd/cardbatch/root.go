@@ -74,7 +74,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 done, with rejected orders;
 	root.AddCommand(
 		newServe(s), newRun(s), newCheck(s), newValidate(s),
 		newBatches(s), newOrders(s), newRuns(s),
-		newReport(s), newSample(s), newRelease(s), newRecheck(s), newNews(s), newSecret(s), newMigrate(s), newVersion(s),
+		newReport(s), newSample(s), newRelease(s), newCancel(s), newRecheck(s), newNews(s), newSecret(s), newMigrate(s), newVersion(s),
 	)
 	return root
 }

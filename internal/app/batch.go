@@ -18,7 +18,7 @@ func (a *App) inBatches(c config.Issuer, client *d1.Client, cfg *submit.Config, 
 		return err
 	}
 	limiter, err := ratelimit.New(a.store, "d1/"+c.ID+"/batch", ratelimit.Config{
-		PerSecond: b.RequestsPerSecond, Burst: b.Burst, InFlight: b.InFlight,
+		PerSecond: b.RequestsPerSecond, Burst: b.Burst, InFlight: b.InFlight, Now: a.now,
 	})
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 		return nil, err
 	}
 	limiter, err := ratelimit.New(a.store, "d1/"+c.ID, ratelimit.Config{
-		PerSecond: c.Rate.RequestsPerSecond, Burst: c.Rate.Burst, InFlight: c.Rate.InFlight,
+		PerSecond: c.Rate.RequestsPerSecond, Burst: c.Rate.Burst, InFlight: c.Rate.InFlight, Now: a.now,
 	})
 	if err != nil {
 		return nil, invalid(err)
@@ -98,8 +98,9 @@ func (a *App) openIssuer(c config.Issuer, session string, ring *sealed.Keyring) 
 		Settle: c.Submit.Settle, RetryWait: c.Submit.RetryWait, InFlight: min(4, c.Rate.InFlight), NotFoundAsks: c.Track.NotFoundAsks,
 		UnclearAsks: c.Track.UnclearAsks, MaxAttempts: c.Submit.MaxAttempts, RefusalStop: c.Submit.SameRefusals,
 	}, change.Deps{
-		Store: a.store, Limiter: limiter, Box: ring, Now: a.now, Log: a.log,
-		Bodies: change.Bodies{Amend: d1.Amend, Country: d1.ChangeCountry},
+		Store: a.store, Box: ring, Now: a.now, Log: a.log,
+		Limiter: limiter, // not its Background: see package change
+		Bodies:  change.Bodies{Amend: d1.Amend, Country: d1.ChangeCountry},
 		D1: change.D1{Ask: i.client.ProductionStatus, Send: func(ctx context.Context, claim issuance.ChangeClaim, body []byte) (string, error) {
 			return i.client.Update(ctx, d1.Call{CardID: claim.CardID, CorrelationID: claim.CorrelationID, Body: body})
 		}},

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,7 +34,14 @@ type world struct {
 	sim *d1sim.Simulator
 	cfg *config.Config
 	log *lockedBuffer
+
+	ahead atomic.Int64 // how far the clock of cardbatch is ahead
 }
+
+func (w *world) now() time.Time { return time.Now().UTC().Add(time.Duration(w.ahead.Load())) }
+
+// wait lets time pass for cardbatch.
+func (w *world) wait(d time.Duration) { w.ahead.Add(int64(d)) }
 
 // lockedBuffer takes log lines from many goroutines.
 type lockedBuffer struct {
@@ -83,7 +91,7 @@ func newWorld(tb testing.TB, change ...func(*d1sim.Config)) *world {
 	simulated := d1sim.Config{
 		Issuers: []d1sim.Issuer{{ID: issuerID, JWTKeys: map[string]*ecdsa.PublicKey{"t1": &token.PublicKey},
 			JWEKeys: map[string]*ecdsa.PrivateKey{"j1": jwe}}},
-		Settings: d1sim.Settings{Day: 5 * time.Millisecond},
+		Settings: d1sim.Settings{Day: 5 * time.Millisecond}, Now: w.now,
 	}
 	for _, c := range change {
 		c(&simulated)
@@ -185,9 +193,8 @@ func (w *world) dropSample(tb testing.TB, name string) {
 // test's end.
 func (w *world) start(tb testing.TB) (a *app.App, stop func()) {
 	tb.Helper()
-	now := func() time.Time { return time.Now().UTC() }
-	a, err := app.New(tb.Context(), app.Options{Config: w.cfg, Version: "test", Now: now, Migrate: true, Listen: true,
-		Logger: ops.NewLogger(w.log, "debug", "json", now)})
+	a, err := app.New(tb.Context(), app.Options{Config: w.cfg, Version: "test", Now: w.now, Migrate: true, Listen: true,
+		Logger: ops.NewLogger(w.log, "debug", "json", w.now)})
 	must(tb, err)
 	ctx, cancel := context.WithCancel(tb.Context())
 	ended := make(chan error, 1)

@@ -223,13 +223,15 @@ func (r *Runner) run(ctx context.Context, sum *Summary) error {
 		return fmt.Errorf("look for claims that nobody knows of: %w", err)
 	}
 	p := &pass{Runner: r, sum: sum}
-	if err := p.askDue(ctx); err != nil {
-		return err
+	unanswered := p.askDue(ctx)
+	if unanswered != nil && !errors.Is(unanswered, ErrUnavailable) {
+		return unanswered
 	}
+	p.unreachable = 0 // D1 may take changes all the same, and a cancel cannot wait
 	for {
 		worked, err := p.workAll(ctx)
 		if err != nil || !worked {
-			return err
+			return cmp.Or(err, unanswered)
 		}
 	}
 }

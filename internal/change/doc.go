@@ -4,7 +4,8 @@
 // # What is done with a change
 //
 //	the order is not there          it waits, for as long as [Config.Wait]
-//	ready or held                   made in our copy: the order is cancelled, or its sealed request
+//	held, and perhaps at D1         it waits for a person to decide about the order
+//	ready, or held and never sent   made in our copy: the order is cancelled, or its sealed request
 //	                                is opened, amended and sealed again
 //	on its way to D1, or unknown    it waits: nobody can say which of the two copies counts
 //	refused by D1                   cancelled; anything else is too late
@@ -30,6 +31,13 @@
 // to productionStatus that lists UPDATE_ORDER operations; of a D1 that does not
 // list them the answer is "not there", and sending again is harmless, because
 // the same change in the same place comes to the same.
+//
+// A change is a matter of time: a cancel or a new address that comes after the
+// card was personalized has come for nothing, while an order that goes out some
+// seconds later loses nothing. So a change does not give way to orders. It takes its
+// turn among them, with few requests at a time ([Config.InFlight]), so that a
+// large file of changes cannot keep orders from D1 either. The same goes for
+// questions about changes: the next change of the order waits for the answer.
 //
 // A product without an urgent priority has none to give to an order here: then
 // the order waits for D1 to have it, and is accelerated there.

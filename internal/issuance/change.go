@@ -39,7 +39,7 @@ const (
 	ChangeApplied    ChangeState = "applied"    // made by us, before D1 had the order
 	ChangeDone       ChangeState = "done"       // made by the center
 	ChangeTooLate    ChangeState = "too_late"   // production was too far, or the order was at its end
-	ChangeRefused    ChangeState = "refused"    // D1 or the center said no for another reason
+	ChangeRefused    ChangeState = "refused"    // D1, the center or an operator said no for another reason
 	ChangeUnmatched  ChangeState = "unmatched"  // its order did not come
 )
 
@@ -53,7 +53,7 @@ var changeSuccessors = map[ChangeState][]ChangeState{
 	ChangeWaiting:    {ChangeSubmitting, ChangeApplied, ChangeTooLate, ChangeRefused, ChangeUnmatched, ChangeHeld, ChangeSubmitted, ChangeDone},
 	ChangeSubmitting: {ChangeSubmitted, ChangeRefused, ChangeUnknown, ChangeWaiting, ChangeHeld, ChangeDone, ChangeTooLate},
 	ChangeUnknown:    {ChangeSubmitted, ChangeWaiting, ChangeHeld, ChangeDone, ChangeTooLate, ChangeRefused},
-	ChangeHeld:       {ChangeWaiting, ChangeSubmitted, ChangeDone, ChangeTooLate, ChangeRefused},
+	ChangeHeld:       {ChangeWaiting, ChangeUnknown, ChangeSubmitted, ChangeDone, ChangeTooLate, ChangeRefused},
 	ChangeSubmitted:  {ChangeDone, ChangeTooLate, ChangeRefused, ChangeHeld},
 	ChangeApplied:    {ChangeWaiting, ChangeHeld},
 	ChangeTooLate:    {ChangeDone},
@@ -142,6 +142,25 @@ const (
 	StepEnd   ChangeStep = "end"   // it cannot be made any more
 )
 
+// Release is where a change goes that a person lets go on: D1 is asked once more
+// about one that was sent, unless the person wants it sent again. It
+// fails when the change is not held, or cannot be sent again because its
+// request is not kept any more.
+func (c *Change) Release(again, kept bool) (ChangeState, error) {
+	switch {
+	case c.State != ChangeHeld:
+		return c.State, fmt.Errorf("the change of order %s is %s, not held", c.OrderID, c.State)
+	case c.Attempts > 0 && !again && !c.SubmittedAt.IsZero():
+		return ChangeSubmitted, nil
+	case c.Attempts > 0 && !again:
+		return ChangeUnknown, nil
+	case !kept:
+		return c.State, fmt.Errorf("the request for the change of order %s is not kept any more: D1 had taken it", c.OrderID)
+	default:
+		return ChangeWaiting, nil
+	}
+}
+
 // Next decides about a waiting change of an order, which is nil while there is
 // none. canceled tells that the center has cancelled it already, which production
 // may not have reported yet. Who may not be sure whether D1 has the order waits: to change our copy
@@ -151,7 +170,12 @@ func (c *Change) Next(o *Order, canceled bool) (step ChangeStep, code Code, reas
 		return StepWait, OrderNotFound, "there is no order of this order_id yet"
 	}
 	switch o.State {
-	case Ready, Held:
+	case Held:
+		if o.Attempts > 0 {
+			return StepWait, "", "the order was sent and is held, because D1 may have it; a person must decide first"
+		}
+		return StepApply, "", ""
+	case Ready:
 		return StepApply, "", ""
 	case Submitting, Unknown:
 		return StepWait, "", "the order is on its way to D1; its outcome must be known first"

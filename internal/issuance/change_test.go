@@ -19,7 +19,7 @@ func TestChangeTransitions(t *testing.T) {
 		issuance.ChangeWaiting:    "submitting applied too_late refused unmatched held submitted done",
 		issuance.ChangeSubmitting: "submitted refused unknown waiting held done too_late",
 		issuance.ChangeUnknown:    "submitted waiting held done too_late refused",
-		issuance.ChangeHeld:       "waiting submitted done too_late refused",
+		issuance.ChangeHeld:       "waiting unknown submitted done too_late refused",
 		issuance.ChangeSubmitted:  "done too_late refused held",
 		issuance.ChangeApplied:    "waiting held",
 		issuance.ChangeTooLate:    "done",

@@ -86,9 +86,10 @@ const (
 // Codes of a change that was asked of an order; a rejected row of a change file
 // has a code of a row.
 const (
-	ChangeRepeated Code = "CHANGE_REPEATED" // identical repeat; the row is a duplicate
-	OrderNotFound  Code = "ORDER_NOT_FOUND" // no order of this order_id has come in time
-	TooLate        Code = "TOO_LATE"        // the order is finished, or too far in production
+	ChangeRepeated Code = "CHANGE_REPEATED"  // identical repeat; the row is a duplicate
+	Withdrawn      Code = "CHANGE_WITHDRAWN" // an operator gave it up
+	OrderNotFound  Code = "ORDER_NOT_FOUND"  // no order of this order_id has come in time
+	TooLate        Code = "TOO_LATE"         // the order is finished, or too far in production
 )
 
 // RowError is one thing wrong with a row. Text explains it to a core-banking

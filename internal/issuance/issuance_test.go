@@ -18,7 +18,7 @@ var night = time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)
 // The table restates design: every pair that is not named is illegal.
 func TestLegalTransitionsOfAnOrder(t *testing.T) {
 	legal := map[issuance.State]string{
-		issuance.Held:       "ready cancelled submitted",
+		issuance.Held:       "ready cancelled submitted unknown",
 		issuance.Ready:      "submitting held cancelled submitted unknown",
 		issuance.Submitting: "submitted refused unknown ready",
 		issuance.Unknown:    "submitted ready held",

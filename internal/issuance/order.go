@@ -46,7 +46,7 @@ func States() []State {
 }
 
 var successors = map[State][]State{
-	Held:       {Ready, Cancelled, Submitted},
+	Held:       {Ready, Cancelled, Submitted, Unknown},            // unknown: a person wants D1 to be asked once more
 	Ready:      {Submitting, Held, Cancelled, Submitted, Unknown}, // unknown: a person doubts that it was never sent
 	Submitting: {Submitted, Refused, Unknown, Ready},
 	Unknown:    {Submitted, Ready, Held},
@@ -136,6 +136,34 @@ func (o *Order) Final() bool {
 		return o.Production.Final()
 	}
 	return !o.State.Open()
+}
+
+// Release is where an order goes that a person lets go on. One that may have
+// reached D1 is asked about first, unless the person knows (sure) that D1 does
+// not have it. It fails when the order is not held.
+func (o *Order) Release(sure bool) (State, error) {
+	switch {
+	case o.State != Held:
+		return o.State, fmt.Errorf("order %s is %s, not held", o.OrderID, o.State)
+	case o.Attempts > 0 && !sure:
+		return Unknown, nil
+	default:
+		return Ready, nil
+	}
+}
+
+// Withdraw tells whether a person may cancel an order: one that waits to be
+// sent or to be decided and, unless the person knows (sure) that D1 does not
+// have it, surely never reached D1.
+func (o *Order) Withdraw(sure bool) error {
+	switch {
+	case o.State != Held && o.State != Ready:
+		return fmt.Errorf("order %s is %s, neither held nor ready", o.OrderID, o.State)
+	case o.State == Held && o.Attempts > 0 && !sure:
+		return fmt.Errorf("order %s was sent, and D1 may have it", o.OrderID)
+	default:
+		return nil
+	}
 }
 
 // Revise notes that an order was changed in a way that leaves its state: its

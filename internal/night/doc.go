@@ -29,7 +29,10 @@
 // twice and out of order. After each kill the daemon starts again at once, and what it had
 // answered 204 to is looked up. After every few kills all is left to settle and
 // compared. TestNightKilledInBatches does the same with several orders in each
-// request, and TestNightKilledTogether while other processes,
+// request, TestNightKilledWhileChanging with files of changes (cancel, redirect,
+// accelerate) dropped in waves: an order is cancelled here and never reaches D1, or
+// D1 has accepted its cancel and makes no card; the last redirect that was made says
+// where D1 sends the card; every change file balances. And TestNightKilledTogether while other processes,
 // "cardbatch run", work on the same store: now one of them dies, now the
 // daemon, now all but one.
 //
@@ -47,7 +50,7 @@
 //	CARDBATCH_NIGHT_KILLS=1000 go test -run Night ./...
 //
 // kills that many times, over a few worlds side by side, and says with -v what was
-// hit; a quarter of it in batches, a quarter with several processes on one store. It also
+// hit; a quarter of it in batches, a quarter with several processes on one store, and a sixth more with changes. It also
 // lets every single call fail where CI takes every fifth. CI kills a few dozen
 // times. On two quiet cores a kill costs about a third of a second; a night longer
 // than go test's default of ten minutes needs its -timeout.

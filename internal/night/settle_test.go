@@ -84,15 +84,23 @@ func (w *town) unsettled(s *store.Store) string {
 			return fmt.Sprintf("file %s is %s %s, with %v", b.FileName, b.State, b.Reason, totals.Terms())
 		}
 	}
-	if len(batches) < len(w.bank.files) {
-		return fmt.Sprintf("%d of %d files are taken", len(batches), len(w.bank.files))
+	dropped := len(w.bank.files)
+	if w.desk != nil {
+		dropped += len(w.desk.files)
+	}
+	if len(batches) < dropped {
+		return fmt.Sprintf("%d of %d files are taken", len(batches), dropped)
 	}
 	if !w.world.D1.Idle() {
 		return "D1 is at work"
 	}
-	found, err := rehearsal.ReadReports(w.world.Path("sftp/reports"))
-	if err != nil {
-		return err.Error() // it is being written
+	var found []rehearsal.Report
+	for _, dir := range []string{"sftp/reports", "sftp/changes/reports"} {
+		some, err := rehearsal.ReadReports(w.world.Path(dir))
+		if err != nil {
+			return err.Error() // it is being written
+		}
+		found = append(found, some...)
 	}
 	receipts := map[string]bool{}
 	for _, r := range found {
@@ -100,8 +108,8 @@ func (w *town) unsettled(s *store.Store) string {
 			receipts[r.SourceFile] = true
 		}
 	}
-	if len(receipts) < len(w.bank.files) {
-		return fmt.Sprintf("%d of %d receipts are written", len(receipts), len(w.bank.files))
+	if len(receipts) < dropped {
+		return fmt.Sprintf("%d of %d receipts are written", len(receipts), dropped)
 	}
 	owed, err := s.Deliveries(w.Context(), issuance.DeliveryFilter{Pending: true})
 	must(w.T, err)
@@ -131,7 +139,11 @@ func (w *town) verify() {
 	defer func() { must(w.T, s.Close()) }()
 	w.checkAnswered(s)
 	var made []card
-	for _, e := range w.world.D1.Ledger() {
+	ledger := w.world.D1.Ledger()
+	if w.desk != nil {
+		w.Logf("changes: %s", w.desk.check(w.T, w.bank, s, ledger, w.world.Path("sftp/changes/reports")))
+	}
+	for _, e := range ledger {
 		if e.Answer != http.StatusAccepted {
 			w.Errorf("D1 refused order %s: %d %s %s", e.IssuerRequestID, e.Answer, e.ErrorCode, e.Error)
 			continue

@@ -39,6 +39,23 @@ type trap struct {
 	sprung chan struct{}
 
 	passed map[string]int // how often each moment came
+	seen   func(*http.Request)
+}
+
+// watch has every request to D1 shown to see, from now on.
+func (t *trap) watch(see func(*http.Request)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seen = see
+}
+
+func (t *trap) show(r *http.Request) {
+	t.mu.Lock()
+	see := t.seen
+	t.mu.Unlock()
+	if see != nil {
+		see(r)
+	}
 }
 
 func newTrap() *trap { return &trap{passed: map[string]int{}} }
@@ -86,7 +103,10 @@ func (t *trap) wrapD1(d1 http.Handler) http.Handler {
 			kind = "token"
 		case strings.HasSuffix(strings.ToLower(r.URL.Path), "/productionstatus"):
 			kind = "status"
+		case strings.HasSuffix(r.URL.Path, "updateOrder"):
+			kind = "change"
 		}
+		t.show(r)
 		t.passes(kind + " arrives") // it goes on: what is on the wire arrives
 		if caught, _ := t.passes(kind + " lost"); caught {
 			panic(http.ErrAbortHandler)

@@ -49,7 +49,7 @@ func (p *proof) all(s *store.Store, made []card) {
 func lastEditions(all []rehearsal.Report) map[string]*rehearsal.Report {
 	last := map[string]*rehearsal.Report{}
 	for i, r := range all {
-		if r.Kind == string(issuance.DeliverReconciliation) && (last[r.SourceFile] == nil || last[r.SourceFile].Revision < r.Revision) {
+		if (r.Kind == string(issuance.DeliverReconciliation) || r.Kind == "change-"+string(issuance.DeliverReconciliation)) && (last[r.SourceFile] == nil || last[r.SourceFile].Revision < r.Revision) {
 			last[r.SourceFile] = &all[i]
 		}
 	}

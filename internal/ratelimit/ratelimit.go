@@ -65,9 +65,18 @@ type Config struct {
 	PerSecond float64 // calls per second over all processes; 0: no limit
 	Burst     int     // calls that may come at once after a pause; 0: a twentieth of a second's, at least 1
 	InFlight  int     // calls in flight in this process; 0: no limit
+
+	Now func() time.Time // the store's clock; nil: the system's
 }
 
+// ErrClock says that the store hands out slots that are more than a minute
+// ahead again and again: its clock is not ours.
+var ErrClock = errors.New("wait for the rate limit: the store's clock is far ahead of ours")
+
 const (
+	tooFar      = time.Duration(-1) // of [Limiter.take]: the next slot is too far ahead, and dropped
+	mostUseless = 3                 // reservations of such slots, for one call
+
 	fraction       = 200 * time.Millisecond // of slots reserved at a time
 	reserveTimeout = 5 * time.Second        // of a reservation made ahead
 	leastPause     = time.Second            // after a 429 that does not say
@@ -102,6 +111,9 @@ func New(store Store, key string, cfg Config) (*Limiter, error) {
 	if cfg.PerSecond > 0 && store == nil {
 		return nil, errors.New("limit the rate: no store to share it")
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if cfg.Burst == 0 {
 		cfg.Burst = max(1, int(cfg.PerSecond/20))
 	}
@@ -122,7 +134,7 @@ func (l *Limiter) Acquire(ctx context.Context) (func(), error) { return l.acquir
 func (l *Limiter) Slow(after time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
+	now := l.cfg.Now()
 	resume := later(l.resumeAt, now.Add(max(after, leastPause)))
 	switch {
 	case now.Before(l.calmAt):
@@ -162,7 +174,7 @@ type State struct {
 func (l *Limiter) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return State{Configured: l.cfg.PerSecond, Allowed: l.pace.at(time.Now()), PausedUntil: l.resumeAt}
+	return State{Configured: l.cfg.PerSecond, Allowed: l.pace.at(l.cfg.Now()), PausedUntil: l.resumeAt}
 }
 
 func (l *Limiter) acquire(ctx context.Context, c class) (func(), error) {
@@ -201,10 +213,18 @@ func (l *Limiter) answered(took time.Duration) {
 // waits for the next slot; the others wait for their turn, in order, so that a
 // caller who gives up costs no slot.
 func (l *Limiter) await(ctx context.Context) error {
-	for waited := false; ; {
+	for waited, useless := false, 0; ; {
 		wait, slowed, ok := l.take(waited) //nolint:contextcheck // slots reserved ahead are not this caller's alone
-		if ok {
+		switch {
+		case ok:
 			return nil
+		case wait == tooFar:
+			// Once is our clock that has been set back: the store's next slots are
+			// of the present. Going on would be to wait for ever.
+			if useless++; useless > mostUseless {
+				return ErrClock
+			}
+			wait = leastPause
 		}
 		var err error
 		if wait > 0 {

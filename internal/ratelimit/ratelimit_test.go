@@ -285,6 +285,27 @@ func TestClockSetBack(t *testing.T) {
 	})
 }
 
+// A store whose clock is not ours must not keep a caller waiting for ever.
+func TestClocksDisagree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		l := newLimiter(t, &memoryStore{next: began.Add(3 * time.Hour)}, ratelimit.Config{PerSecond: 100, Burst: 1})
+		if _, err := l.Acquire(t.Context()); !errors.Is(err, ratelimit.ErrClock) {
+			t.Errorf("the error is %v", err)
+		}
+		if waited := time.Since(began); waited > 10*time.Second {
+			t.Errorf("it took %s", waited)
+		}
+		ours := func() time.Time { return time.Now().Add(3 * time.Hour) }
+		l = newLimiter(t, &memoryStore{next: ours()}, ratelimit.Config{PerSecond: 100, Burst: 1, Now: ours})
+		release, err := l.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+	})
+}
+
 func TestStoreDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -21,12 +21,13 @@ type ahead struct {
 }
 
 // take uses a slot whose time has come. If there is none it returns how long to
-// wait for the next, 0 when a reservation must be made, and what ends the wait.
+// wait for the next, 0 when a reservation must be made, tooFar when that was of
+// no use, and what ends the wait.
 // waited says that the caller has waited for one already.
 func (l *Limiter) take(waited bool) (time.Duration, <-chan struct{}, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
+	now := l.cfg.Now()
 	if wait := l.resumeAt.Sub(now); wait > 0 {
 		return wait, l.slowed, false
 	}
@@ -41,7 +42,7 @@ func (l *Limiter) take(waited bool) (time.Duration, <-chan struct{}, bool) {
 	r := &l.slots[0]
 	if wait := r.first.Sub(now); wait > 0 {
 		if wait > farAhead+2*r.interval {
-			l.slots, l.ahead, wait = nil, nil, leastPause
+			l.slots, l.ahead, wait = nil, nil, tooFar
 		}
 		return wait, l.slowed, false
 	}
@@ -99,7 +100,7 @@ func (l *Limiter) reserveAhead(now time.Time) {
 // reserve waits for the reservation made ahead, or makes one.
 func (l *Limiter) reserve(ctx context.Context) error {
 	l.mu.Lock()
-	result, slowed, want := l.ahead, l.slowed, l.next(time.Now())
+	result, slowed, want := l.ahead, l.slowed, l.next(l.cfg.Now())
 	l.mu.Unlock()
 	var got ahead
 	if result != nil {

@@ -38,6 +38,14 @@ func wish(t issuance.ChangeType) string {
 }
 
 func answer(e issuance.Event) string {
+	if e.From == string(issuance.ChangeHeld) && e.Operator != "" {
+		switch issuance.ChangeState(e.To) { //nolint:exhaustive // the others are D1's to say
+		case issuance.ChangeWaiting:
+			return "released to be sent"
+		case issuance.ChangeUnknown, issuance.ChangeSubmitted:
+			return "released, D1 will be asked"
+		}
+	}
 	switch issuance.ChangeState(e.To) { //nolint:exhaustive // where a row begins is no event
 	case issuance.ChangeSubmitting:
 		return "sent to D1"
@@ -54,6 +62,9 @@ func answer(e issuance.Event) string {
 	case issuance.ChangeTooLate:
 		return "too late"
 	case issuance.ChangeRefused:
+		if e.Code == issuance.Withdrawn {
+			return "withdrawn"
+		}
 		return "refused"
 	case issuance.ChangeUnmatched:
 		return "given up"

@@ -149,6 +149,9 @@ func change(e issuance.Event) string {
 		if from == issuance.Ready { // a person doubts that it was never sent
 			return doubted
 		}
+		if from == issuance.Held {
+			return "D1 will be asked about it"
+		}
 		return "no clear answer from D1, which will be asked"
 	case issuance.Held:
 		return "waits for a person's decision"

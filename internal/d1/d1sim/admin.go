@@ -32,6 +32,17 @@ type LedgerEntry struct {
 	TrackingNumber   string    `json:"trackingNumber,omitempty"`
 	NotifiedOK       int       `json:"notificationsDelivered"`
 	SamePANAsEarlier bool      `json:"samePanAsEarlier"` // another order of the card had this PAN
+
+	Changes []LedgerChange `json:"changes,omitempty"` // in order of arrival
+}
+
+// LedgerChange is a change of an order as it was decided.
+type LedgerChange struct {
+	OperationID string `json:"operationId"`
+	Type        string `json:"type"`
+	Accepted    bool   `json:"accepted"`
+	Met         string `json:"met"` // the production status then
+	BodySHA256  string `json:"bodySha256"`
 }
 
 // Ledger returns every order in order of arrival. For large ledgers the admin
@@ -67,6 +78,10 @@ func (s *Simulator) entryLocked(i uint32) LedgerEntry {
 		e.Produced = 1
 	}
 	st, _ := r.step(int(r.stage) - 1)
+	for _, n := range s.ledger.changesOf[i] {
+		c := &s.ledger.changes[n]
+		e.Changes = append(e.Changes, LedgerChange{s.changeID(n), c.kind, c.accepted, c.status, hex.EncodeToString(c.body[:])})
+	}
 	e.OperationID, e.Status, e.Final = s.ledger.operationID(i), st.status, st.final
 	e.DueAt = time.UnixMicro(r.due).UTC()
 	if st.status == cardShipped {

@@ -1,6 +1,7 @@
 package d1sim
 
 import (
+	"crypto/sha256"
 	"net/http"
 	"slices"
 	"strconv"
@@ -22,6 +23,7 @@ type change struct {
 	at       int64 // Shopfloor time, µs
 	accepted bool
 	status   string // production status it met
+	body     [sha256.Size]byte // digest
 }
 
 // ChangeEntry is one change that D1 was asked for, as the center decided it.
@@ -116,6 +118,7 @@ func (x *exchange) change(is *issuer, cardID, body []byte) (string, *apiError) {
 		return "", &apiError{http.StatusNotFound, codeNoCard, ""}
 	}
 	n := s.decideChangeLocked(order, kind, x.set.Changes)
+	s.ledger.changes[n].body = sha256.Sum256(body)
 	s.outbox.addChange(is.number, n)
 	return s.changeID(n), nil
 }
