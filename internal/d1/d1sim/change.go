@@ -22,7 +22,7 @@ type change struct {
 	kind     string
 	at       int64 // Shopfloor time, µs
 	accepted bool
-	status   string // production status it met
+	status   string            // production status it met
 	body     [sha256.Size]byte // digest
 }
 
