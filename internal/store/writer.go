@@ -23,6 +23,10 @@ const (
 const (
 	bulkShare  = 8     // at the full rate, a bulk write rests until its share of the time is one in so many
 	fullRate   = 1_000 // other writes per second, a notification counting as many as it has operations
+	// Beyond so many calls a second the processors are short, which whoever loads
+	// takes as much of as of the writer: the share goes down with each more.
+	busyRate  = 1_500
+	mostRests = 6 // times the rest at the full rate
 	manyOthers = 16    // fewer since the last bulk write do not make it rest
 	// Without another write for so long, nobody needs the rest. Not much less: those
 	// who write may be waiting for a processor.
@@ -44,6 +48,7 @@ type writer struct {
 
 	// Of the bulk writes, for the loop alone.
 	others    int       // writes since the last, with their weight
+	calls     int       // the same, without
 	lastBulk  time.Time // when it ended
 	restUntil time.Time // unless nobody else writes
 }
@@ -202,21 +207,23 @@ func (w *writer) next(n, weight int, started time.Time) *write {
 func (w *writer) count(r *write, took time.Duration) {
 	if !r.bulk {
 		w.others += max(1, r.weight)
+		w.calls++
 		return
 	}
 	now := time.Now()
-	w.restUntil = now.Add(rest(took, w.others, now.Sub(w.lastBulk)))
-	w.others, w.lastBulk = 0, now
+	w.restUntil = now.Add(rest(took, w.others, w.calls, now.Sub(w.lastBulk)))
+	w.others, w.calls, w.lastBulk = 0, 0, now
 }
 
 // rest is how long bulk writes rest after one that took so long, when there were
-// so many others in the time since the one before.
-func rest(took time.Duration, others int, since time.Duration) time.Duration {
+// so many others, in so many calls, in the time since the one before.
+func rest(took time.Duration, others, calls int, since time.Duration) time.Duration {
 	if others < manyOthers {
 		return 0
 	}
-	rate := float64(others) / max(since, took, time.Microsecond).Seconds()
-	return time.Duration(float64((bulkShare-1)*took) * min(1, rate/fullRate))
+	span := max(since, took, time.Microsecond).Seconds()
+	times := min(1, float64(others)/span/fullRate) * min(max(1, float64(calls)/span/busyRate), mostRests)
+	return time.Duration(float64((bulkShare-1)*took) * times)
 }
 
 // together applies notifications at once, under one savepoint or, when nothing
