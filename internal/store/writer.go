@@ -21,13 +21,13 @@ const (
 // one after. While others write much, they get a share only: the rest between two
 // bulk writes grows with the rate of the other writes.
 const (
-	bulkShare  = 8     // at the full rate, a bulk write rests until its share of the time is one in so many
-	fullRate   = 1_000 // other writes per second, a notification counting as many as it has operations
+	bulkShare = 8     // at the full rate, a bulk write rests until its share of the time is one in so many
+	fullRate  = 1_000 // other writes per second, a notification counting as many as it has operations
 	// Beyond so many calls a second the processors are short, which whoever loads
 	// takes as much of as of the writer: the share goes down with each more.
-	busyRate  = 1_500
-	mostRests = 6 // times the rest at the full rate
-	manyOthers = 16    // fewer since the last bulk write do not make it rest
+	busyRate   = 1_500
+	mostRests  = 6  // times the rest at the full rate
+	manyOthers = 16 // fewer since the last bulk write do not make it rest
 	// Without another write for so long, nobody needs the rest. Not much less: those
 	// who write may be waiting for a processor.
 	idleAfter = 10 * time.Millisecond
