@@ -51,7 +51,7 @@
 //
 // kills that many times, over a few worlds side by side, and says with -v what was
 // hit; a quarter of it in batches, a quarter with several processes on one store, and a sixth more with changes. It also
-// lets every single call fail where CI takes every fifth. CI kills a few dozen
+// lets every single call fail where CI takes every twelfth. CI kills a few dozen
 // times. On two quiet cores a kill costs about a third of a second; a night longer
 // than go test's default of ten minutes needs its -timeout.
 //

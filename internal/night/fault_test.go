@@ -25,7 +25,7 @@ func TestNightEveryCallFails(t *testing.T) {
 	oneNight(t, none)
 	stride, first := 1, 1
 	if os.Getenv("CARDBATCH_NIGHT_KILLS") == "" {
-		stride = 5
+		stride = 12
 		if underRace {
 			stride = 120
 		}
